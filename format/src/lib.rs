@@ -1,0 +1,17 @@
+//! What a Consign bundle **is**: its documents, its trust rules, its archive.
+//!
+//! This crate knows no network, no clock, no environment, no terminal and nothing asynchronous.
+//! It works over bytes and over `Read`, `Write` and `Seek`; time and randomness are arguments.
+//! Everything that both sides of the gap must agree on lives here and nowhere else.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod descriptor;
+pub mod digest;
+pub mod error;
+pub mod media_type;
+pub mod name;
+
+pub use descriptor::{Descriptor, Platform};
+pub use digest::{Digest, DigestWriter};
+pub use error::{Code, Coded, Exit, Failure};
+pub use name::Name;
