@@ -59,4 +59,36 @@ codes! {
     OTHER_SITE = "other-site" => NotForSite;
     /// A document has expired, and expiry is enforced.
     EXPIRED = "expired" => Expired;
+
+    // ---- the cluster (installer/src/apply)
+    /// No kubeconfig was found, and the handoff needs one.
+    NO_CLUSTER = "no-cluster" => Cluster;
+    /// A kubeconfig is there and cannot be used.
+    KUBECONFIG_INVALID = "kubeconfig-invalid" => Cluster;
+    /// The API server does not answer.
+    CLUSTER_UNREACHABLE = "cluster-unreachable" => Cluster;
+    /// The API server does not let us in, or not far enough.
+    CLUSTER_FORBIDDEN = "cluster-forbidden" => Cluster;
+    /// The cluster runs a Kubernetes that is too old.
+    CLUSTER_TOO_OLD = "cluster-too-old" => Cluster;
+    /// An object of the release cannot be applied by anybody.
+    OBJECT_INVALID = "object-invalid" => Malformed;
+    /// The cluster does not know a kind that the release uses.
+    API_MISSING = "api-missing" => Cluster;
+    /// A definition was applied and its API did not come up.
+    API_NOT_SERVED = "api-not-served" => Cluster;
+    /// The API server refused an object.
+    APPLY_REFUSED = "apply-refused" => Cluster;
+    /// Another field manager holds a field that the release sets.
+    APPLY_CONFLICT = "apply-conflict" => Cluster;
+    /// The release changes a field that Kubernetes never lets change.
+    IMMUTABLE_FIELD = "immutable-field" => Cluster;
+    /// Argo CD, Flux or another ApplySet tracks an object of the release.
+    FOREIGN_TRACKING = "foreign-tracking" => Cluster;
+    /// The ApplySet parent belongs to another tool, or is damaged.
+    APPLYSET_FOREIGN = "applyset-foreign" => Cluster;
+    /// A Secret that somebody at the site has to make is not there.
+    SECRET_MISSING = "secret-missing" => Cluster;
+    /// Not everything became healthy in time, or something failed.
+    UNHEALTHY = "unhealthy" => Unhealthy;
 }
