@@ -5,3 +5,4 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a kit reports by failing the test")]
 
 pub mod skip;
+pub mod tools;
