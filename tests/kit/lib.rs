@@ -4,5 +4,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a kit reports by failing the test")]
 
+pub mod cluster;
 pub mod skip;
 pub mod tools;

@@ -114,7 +114,11 @@ impl Tool {
         };
         match self {
             Self::Cluster => {
-                command.current_dir(module()).args(["build", "-trimpath", "-ldflags", &stamp, "-o"]).arg(built).arg(".");
+                command
+                    .current_dir(module())
+                    .args(["build", "-trimpath", "-ldflags", &stamp, "-o"])
+                    .arg(built)
+                    .arg(".");
             }
             Self::Helm => install(&mut command, scratch, &stamp, HELM),
             Self::Kustomize => install(&mut command, scratch, &stamp, KUSTOMIZE),
