@@ -1,2 +1,15 @@
-//! Placeholder.
+//! OCI distribution for Consign: blobs on disk, sources to pull images from, a registry to serve.
+//!
+//! - [`durable`]: files written once, that survive a power cut.
+//! - [`blobs`]: a content-addressed folder, filled by verified rename only.
+//! - [`source`]: where images come from: a registry, an OCI layout, an archive.
+//! - [`client`]: the registry among those sources.
+//! - [`serve`]: the pull side of the OCI distribution API over whatever implements [`serve::Content`].
+//!
+//! Nothing here prints, reads the environment or decides what is trusted; a digest is checked wherever bytes enter.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod blobs;
+pub mod durable;
+
+pub use blobs::{BlobError, BlobFolder};

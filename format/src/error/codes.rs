@@ -91,4 +91,30 @@ codes! {
     SECRET_MISSING = "secret-missing" => Cluster;
     /// Not everything became healthy in time, or something failed.
     UNHEALTHY = "unhealthy" => Unhealthy;
+
+    // ---- files, blobs and registries
+    /// The disk, or the quota on it, is full.
+    NO_ROOM = "no-room" => Limits;
+    /// A link or a stranger's file stands where only this program writes.
+    UNSAFE_FILE = "unsafe-file" => Malformed;
+    /// A blob that should be in a folder is not there.
+    BLOB_MISSING = "blob-missing" => Damaged;
+    /// A reference is not one, or is not unambiguous.
+    REFERENCE_INVALID = "reference-invalid" => Usage;
+    /// A registry, layout or archive has no such image.
+    IMAGE_NOT_FOUND = "image-not-found" => Registry;
+    /// An image is of a kind that cannot be carried: schema 1, foreign layers, no sha256.
+    IMAGE_UNSUPPORTED = "image-unsupported" => Registry;
+    /// An image layout or archive is not well formed.
+    IMAGE_MALFORMED = "image-malformed" => Registry;
+    /// A registry cannot be reached, or goes on failing.
+    REGISTRY_UNREACHABLE = "registry-unreachable" => Registry;
+    /// A registry refuses the credentials, or wants some.
+    REGISTRY_UNAUTHORIZED = "registry-unauthorized" => Registry;
+    /// A registry sent other bytes than the digest it was asked for.
+    REGISTRY_DIGEST_MISMATCH = "registry-digest-mismatch" => Registry;
+    /// A registry answered something that the distribution specification does not allow.
+    REGISTRY_PROTOCOL = "registry-protocol" => Registry;
+    /// The client's own settings for registries cannot be used.
+    REGISTRY_OPTIONS = "registry-options" => Usage;
 }
