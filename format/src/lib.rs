@@ -5,13 +5,27 @@
 //! Everything that both sides of the gap must agree on lives here and nowhere else.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod archive;
+pub mod canonical;
+pub mod carriage;
 pub mod descriptor;
 pub mod digest;
 pub mod error;
+pub mod frames;
+pub mod layout;
+pub mod limits;
 pub mod media_type;
 pub mod name;
+pub mod receipt;
+pub mod reference;
+pub mod release;
+pub mod state;
+pub mod trust;
+pub mod verify;
 
 pub use descriptor::{Descriptor, Platform};
 pub use digest::{Digest, DigestWriter};
 pub use error::{Code, Coded, Exit, Failure};
+pub use limits::Limits;
 pub use name::Name;
+pub use reference::Reference;

@@ -1,0 +1,27 @@
+//! The archive: an uncompressed tar of one canonical form, a head of signed metadata and a payload.
+//!
+//! ```text
+//! consign-format          the bytes `1\n`
+//! metadata/1.root.json … metadata/N.root.json, timestamp.json, snapshot.json, targets.json, carriage.json
+//! release.json            the release manifest
+//! filler                  zeros, up to the boundary that the carriage names
+//! oci-layout, index.json  ─┐
+//! blobs/sha256/…           │ the payload, exactly as the carriage lists it
+//! packed/sha256/….zst     ─┘
+//! two zero blocks, and not a byte more
+//! ```
+//!
+//! The reader makes each header anew from the name and the length and compares; so links, devices, pax and
+//! GNU extensions, modes, owners and times need no rule: they cannot be expressed (TRUST §3).
+
+pub mod head;
+pub mod header;
+pub mod payload;
+pub mod plan;
+
+/// The first member.
+pub const FORMAT_MEMBER: &str = "consign-format";
+/// The content of the first member, for all time.
+pub const FORMAT_VERSION: &[u8] = b"1\n";
+/// The member of zeros between head and payload.
+pub const FILLER_MEMBER: &str = "filler";

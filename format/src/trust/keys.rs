@@ -1,0 +1,192 @@
+//! Keys and signatures: Ed25519 (RFC 8032), and nothing else.
+//!
+//! All the cryptography of the project stands in this file and in [`crate::digest`]; a validated module
+//! would be exchanged here.
+
+use std::collections::BTreeMap;
+
+use ed25519_dalek::{Signature as Ed25519Signature, VerifyingKey};
+use serde::{Deserialize, Serialize};
+
+use super::document::{Key, Role};
+use super::envelope::{Envelope, Signature};
+use super::{TrustError, envelope};
+use crate::canonical::{self, CanonicalError};
+use crate::{Digest, error::Code, error::Coded, error::codes};
+
+/// Something that signs: a key file, an agent, a token, a command.
+pub trait Signer {
+    /// The public key: 32 bytes.
+    fn public(&self) -> [u8; 32];
+    /// Signs bytes. What comes back is verified before it is used.
+    fn sign(&self, bytes: &[u8]) -> Result<[u8; 64], SignError>;
+}
+
+/// A signature could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// The signer failed.
+    #[error("the signer failed: {0}")]
+    Signer(String),
+    /// The signer returned something that is no signature of the bytes.
+    #[error("the signer returned a signature that does not hold for key {0}")]
+    Wrong(String),
+    /// The document has no canonical form.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
+}
+
+impl Coded for SignError {
+    fn code(&self) -> Code {
+        codes::SIGNATURE_INVALID
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("check the key file or the token; nothing was written".to_owned())
+    }
+}
+
+/// An Ed25519 secret key held in memory.
+pub struct SecretKey(ed25519_dalek::SigningKey);
+
+impl SecretKey {
+    /// Makes the key of a 32-byte seed.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        SecretKey(ed25519_dalek::SigningKey::from_bytes(seed))
+    }
+
+    /// Reads a PKCS#8 private key in PEM (RFC 8410).
+    pub fn from_pem(text: &str) -> Result<Self, String> {
+        use ed25519_dalek::pkcs8::DecodePrivateKey;
+        ed25519_dalek::SigningKey::from_pkcs8_pem(text).map(SecretKey).map_err(|e| e.to_string())
+    }
+
+    /// Writes the key as PKCS#8 in PEM (RFC 8410).
+    pub fn to_pem(&self) -> Result<String, String> {
+        use ed25519_dalek::pkcs8::EncodePrivateKey;
+        let pem = self.0.to_pkcs8_pem(Default::default()).map_err(|e| e.to_string())?;
+        Ok(pem.to_string())
+    }
+}
+
+impl Signer for SecretKey {
+    fn public(&self) -> [u8; 32] {
+        self.0.verifying_key().to_bytes()
+    }
+
+    fn sign(&self, bytes: &[u8]) -> Result<[u8; 64], SignError> {
+        use ed25519_dalek::Signer as _;
+        Ok(self.0.sign(bytes).to_bytes())
+    }
+}
+
+/// Returns the id of a public key: the sha256 of the canonical key object (TUF §4.2).
+pub fn key_id(public: &[u8; 32]) -> Result<String, CanonicalError> {
+    Ok(Digest::of(&canonical::to_vec(&Key::ed25519(public))?).hex())
+}
+
+/// Signs a document and returns its envelope.
+pub fn sign<T: Serialize>(signed: &T, signers: &[&dyn Signer]) -> Result<Vec<u8>, SignError> {
+    let bytes = canonical::to_vec(signed)?;
+    let mut signatures = Vec::new();
+    for signer in signers {
+        let public = signer.public();
+        let keyid = key_id(&public)?;
+        let signature = signer.sign(&bytes)?;
+        let holds = VerifyingKey::from_bytes(&public)
+            .is_ok_and(|key| key.verify_strict(&bytes, &Ed25519Signature::from_bytes(&signature)).is_ok());
+        if !holds {
+            return Err(SignError::Wrong(keyid));
+        }
+        signatures.push(Signature { keyid, sig: hex::encode(signature) });
+    }
+    Ok(envelope::seal(signed, &signatures)?)
+}
+
+/// Parses a public key and refuses those that no secret stands behind.
+pub(super) fn parse_public(document: &str, id: &str, key: &Key) -> Result<VerifyingKey, TrustError> {
+    let refuse = |reason| TrustError::WeakKey { document: document.to_owned(), key: id.to_owned(), reason };
+    let bytes = key.public_bytes().ok_or_else(|| refuse("its type, scheme or length is another"))?;
+    let parsed = VerifyingKey::from_bytes(&bytes).map_err(|_| refuse("not a point of the curve"))?;
+    if parsed.to_bytes() != bytes {
+        return Err(refuse("not the canonical encoding"));
+    }
+    if parsed.is_weak() {
+        return Err(refuse("a point of small order"));
+    }
+    Ok(parsed)
+}
+
+/// Demands that distinct keys of a role have signed an envelope, at least as many as its threshold, and that
+/// no signature stands idle. Distinct means by public key: one key under two ids counts once.
+///
+/// `also` names further keys whose signatures may stand there without counting: on a new root, the old root's.
+pub(super) fn check_threshold(
+    envelope: &Envelope<'_>,
+    role_name: &str,
+    role: &Role,
+    keys: &BTreeMap<String, VerifyingKey>,
+    also: impl Fn(&str) -> bool,
+) -> Result<(), TrustError> {
+    let document = envelope.document();
+    let mut signed_by: Vec<[u8; 32]> = Vec::new();
+    for signature in envelope.signatures() {
+        let idle =
+            |reason| TrustError::IdleSignature { document: document.to_owned(), key: signature.keyid.clone(), reason };
+        if !role.keyids.contains(&signature.keyid) {
+            if also(&signature.keyid) {
+                continue;
+            }
+            return Err(idle("the key has no say in this role"));
+        }
+        let key = keys.get(&signature.keyid).ok_or_else(|| idle("the key is not in the root"))?;
+        let bytes = signature_bytes(&signature.sig).ok_or_else(|| idle("not 128 lower-case hexadecimal digits"))?;
+        key.verify_strict(envelope.signed(), &Ed25519Signature::from_bytes(&bytes))
+            .map_err(|_| idle("it does not hold"))?;
+        if !signed_by.contains(key.as_bytes()) {
+            signed_by.push(key.to_bytes());
+        }
+    }
+    let have = signed_by.len() as u64;
+    if have < role.threshold {
+        return Err(TrustError::BelowThreshold {
+            document: document.to_owned(),
+            role: role_name.to_owned(),
+            need: role.threshold,
+            have,
+        });
+    }
+    Ok(())
+}
+
+fn signature_bytes(text: &str) -> Option<[u8; 64]> {
+    let mut bytes = [0; 64];
+    if text.len() != 128 || text.bytes().any(|b| b.is_ascii_uppercase()) {
+        return None;
+    }
+    hex::decode_to_slice(text, &mut bytes).ok().map(|()| bytes)
+}
+
+/// A site's or person's public key as it stands in our own documents: 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(transparent)]
+pub struct PublicKey(pub String);
+
+impl PublicKey {
+    /// Returns the public key of a signer.
+    pub fn of(signer: &dyn Signer) -> Self {
+        PublicKey(hex::encode(signer.public()))
+    }
+
+    /// Demands that an envelope carries exactly one signature, by this key.
+    pub fn check(&self, envelope: &Envelope<'_>) -> Result<(), TrustError> {
+        let mut public = [0; 32];
+        let document = envelope.document().to_owned();
+        hex::decode_to_slice(&self.0, &mut public)
+            .map_err(|e| TrustError::Form { document: document.clone(), reason: e.to_string() })?;
+        let id = key_id(&public).map_err(|source| TrustError::Canonical { document: document.clone(), source })?;
+        let key = parse_public(&document, &id, &Key::ed25519(&public))?;
+        let role = Role { keyids: vec![id.clone()], threshold: 1 };
+        check_threshold(envelope, "site", &role, &BTreeMap::from([(id, key)]), |_| false)
+    }
+}
