@@ -11,5 +11,7 @@
 
 pub mod blobs;
 pub mod durable;
+pub mod manifest;
+pub mod serve;
 
 pub use blobs::{BlobError, BlobFolder};
