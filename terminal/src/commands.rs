@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::{Command, CommandFactory, Parser};
 use clap_complete::Shell;
 use consign_format::error::codes;
-use serde_json::json;
 
 use crate::output::Terminal;
+use crate::report::{ErrorBody, ErrorDocument};
 
 /// Parses the command line of this process.
 ///
@@ -24,29 +24,28 @@ pub fn parse<C: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result
         }
         let json = arguments.iter().any(|argument| argument == "--json");
         let terminal = Terminal::detect(json, true);
-        let (text, exit) = usage(&error, json);
+        let (text, document) = usage(&error);
         if json {
-            terminal.print_document(&text)
+            terminal.result(&document, "")
         } else {
             terminal.complain(&text)
         }
-        ExitCode::from(exit)
+        ExitCode::from(document.error.exit)
     })
 }
 
-/// The text of a usage error in our form, and its exit code. clap has already written tip and usage lines.
-fn usage(error: &clap::Error, json: bool) -> (String, u8) {
+/// A usage error in our two forms. clap has already written the tip and usage lines of the text.
+fn usage(error: &clap::Error) -> (String, ErrorDocument) {
     let text = error.render().to_string();
     let text = text.trim_end().trim_start_matches("error: ");
-    let exit = codes::USAGE.exit.code();
-    if json {
-        let message = text.lines().next().unwrap_or_default();
-        let hint = "run with --help to see what is understood";
-        let document = json!({"error": {"code": codes::USAGE.name, "message": message, "causes": [], "hint": hint,
-            "exit": exit}});
-        return (document.to_string(), exit);
-    }
-    (format!("error[{}]: {text}", codes::USAGE), exit)
+    let body = ErrorBody {
+        code: codes::USAGE.name.to_owned(),
+        message: text.lines().next().unwrap_or_default().to_owned(),
+        causes: Vec::new(),
+        hint: Some("run with --help to see what is understood".to_owned()),
+        exit: codes::USAGE.exit.code(),
+    };
+    (format!("error[{}]: {text}", codes::USAGE), ErrorDocument { error: body })
 }
 
 /// The completion script of a program for one shell, named as it is called.
@@ -131,12 +130,10 @@ mod tests {
     #[test]
     fn a_wrong_use_is_an_error_like_any_other() {
         let error = Cli::try_parse_from(["consign", "keys", "new"]).unwrap_err();
-        let (text, exit) = usage(&error, false);
+        let (text, document) = usage(&error);
         assert!(text.starts_with("error[usage]: the following required arguments"), "{text}");
-        assert_eq!(exit, 2);
-        let (text, _) = usage(&error, true);
-        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(document["error"]["exit"], 2);
+        assert_eq!(document.error.message, "the following required arguments were not provided:");
+        assert_eq!(document.error.exit, 2);
     }
 
     #[test]

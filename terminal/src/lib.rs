@@ -17,4 +17,4 @@ pub use commands::{completions, markdown, parse};
 pub use explain::explain;
 pub use output::{Terminal, Usage};
 pub use progress::{Amount, Progress, Silent};
-pub use report::{report, report_json};
+pub use report::{ErrorDocument, report, report_json};

@@ -138,7 +138,7 @@ impl Terminal {
             Ok(()) => self.end_of_output(),
             Err(failure) => {
                 if self.json {
-                    self.print(&report_json(&failure).to_string());
+                    self.result(&report_json(&failure), "");
                 } else if self.colour {
                     self.complain(&report_in_colour(&failure));
                 } else {
@@ -178,11 +178,6 @@ impl Terminal {
         if error.kind() != ErrorKind::BrokenPipe {
             self.out.lock().unwrap_or_else(PoisonError::into_inner).failed.get_or_insert(error);
         }
-    }
-
-    /// Writes one finished document to standard output.
-    pub(crate) fn print_document(&self, text: &str) {
-        self.print(text);
     }
 
     pub(crate) fn complain(&self, text: &str) {

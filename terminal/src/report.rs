@@ -1,7 +1,8 @@
 //! One error, as text and as JSON. Pure: both return what would be printed.
 
 use consign_format::error::Failure;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// Renders an error without colour: what happened, why, what to do next.
 ///
@@ -19,17 +20,40 @@ pub(crate) fn report_in_colour(failure: &Failure) -> String {
     render(failure, Style::COLOUR)
 }
 
-/// Renders an error for `--json`: `{"error":{"code","message","causes","hint","exit"}}`; `hint` may be null.
-pub fn report_json(failure: &Failure) -> Value {
-    json!({
-        "error": {
-            "code": failure.code().name,
-            "message": failure.to_string(),
-            "causes": failure.causes(),
-            "hint": failure.hint(),
-            "exit": failure.code().exit.code(),
-        }
-    })
+/// What `--json` prints where a command fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(title = "Consign error", extend("$id" = "https://consign.dev/schemas/error.json"))]
+pub struct ErrorDocument {
+    /// The error that ended the command.
+    pub error: ErrorBody,
+}
+
+/// One error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ErrorBody {
+    /// The stable, kebab-case code; `explain CODE` tells more.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// Why, outermost first.
+    pub causes: Vec<String>,
+    /// What to do next, where there is something sensible to say.
+    pub hint: Option<String>,
+    /// The exit code of the process.
+    pub exit: u8,
+}
+
+/// An error as the document of `--json`.
+pub fn report_json(failure: &Failure) -> ErrorDocument {
+    ErrorDocument {
+        error: ErrorBody {
+            code: failure.code().name.to_owned(),
+            message: failure.to_string(),
+            causes: failure.causes(),
+            hint: failure.hint(),
+            exit: failure.code().exit.code(),
+        },
+    }
 }
 
 /// How labels are drawn. Only labels carry colour: a message can be copied as it is.
@@ -83,6 +107,7 @@ pub(crate) fn escape_controls(text: &str) -> String {
 mod tests {
     use super::*;
     use consign_format::error::{Code, Coded, codes};
+    use serde_json::{Value, json};
     use std::error::Error;
     use std::fmt;
 
@@ -115,14 +140,15 @@ mod tests {
             report(&failure),
             "error[truncated]: cannot read a.consign\ncaused by: short read\nhint: copy it again"
         );
+        let document = |failure: &Failure| serde_json::to_value(report_json(failure)).unwrap();
         assert_eq!(
-            report_json(&failure),
+            document(&failure),
             json!({"error": {"code": "truncated", "message": "cannot read a.consign", "causes": ["short read"],
                 "hint": "copy it again", "exit": 10}})
         );
         let bare = Failure::from(Outer(None, None));
         assert_eq!(report(&bare), "error[truncated]: cannot read a.consign");
-        assert_eq!(report_json(&bare)["error"]["hint"], Value::Null);
+        assert_eq!(document(&bare)["error"]["hint"], Value::Null);
     }
 
     #[test]

@@ -5,5 +5,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a kit reports by failing the test")]
 
 pub mod cluster;
+pub mod generated;
 pub mod skip;
 pub mod tools;

@@ -1,0 +1,42 @@
+//! The files of this repository that are made from its types: `schemas/` and `docs/cli.md`.
+//!
+//! Made here because only the tests see every crate. `cargo xtask schemas` and `cargo xtask docs` write them,
+//! the suite `house` holds them against what is checked in.
+
+use std::path::{Path, PathBuf};
+
+use consign_terminal::ErrorDocument;
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+
+/// One generated file.
+pub struct Generated {
+    /// Its path in the repository.
+    pub path: String,
+    /// All of its bytes.
+    pub text: String,
+}
+
+/// The JSON Schemas (draft 2020-12) of everything that people and programs write or read.
+pub fn schemas() -> Vec<Generated> {
+    vec![schema::<ErrorDocument>("error")]
+}
+
+/// The page that describes both command lines.
+pub fn docs() -> Vec<Generated> {
+    let text = String::from(
+        "# Command line\n\nMade from the programs by `cargo xtask docs`. Every command takes `--json`; \
+         exit codes and errors: [errors](errors.md).\n",
+    );
+    vec![Generated { path: "docs/cli.md".to_owned(), text }]
+}
+
+/// The root of the repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in the repository").to_owned()
+}
+
+fn schema<T: JsonSchema>(name: &str) -> Generated {
+    let schema = SchemaGenerator::new(SchemaSettings::draft2020_12()).into_root_schema_for::<T>();
+    let text = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
+    Generated { path: format!("schemas/{name}.json"), text: text + "\n" }
+}
