@@ -22,7 +22,6 @@ pub(crate) fn report_in_colour(failure: &Failure) -> String {
 
 /// What `--json` prints where a command fails.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(title = "Consign error", extend("$id" = "https://consign.dev/schemas/error.json"))]
 pub struct ErrorDocument {
     /// The error that ended the command.
     pub error: ErrorBody,

@@ -5,6 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
+use consign_format::carriage::Carriage;
+use consign_format::receipt::Receipt;
+use consign_format::release::ReleaseManifest;
 use consign_terminal::ErrorDocument;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 
@@ -18,7 +21,12 @@ pub struct Generated {
 
 /// The JSON Schemas (draft 2020-12) of everything that people and programs write or read.
 pub fn schemas() -> Vec<Generated> {
-    vec![schema::<ErrorDocument>("error")]
+    vec![
+        schema::<ReleaseManifest>("release-manifest"),
+        schema::<Carriage>("carriage"),
+        schema::<Receipt>("receipt"),
+        schema::<ErrorDocument>("error"),
+    ]
 }
 
 /// The page that describes both command lines.
@@ -36,7 +44,8 @@ pub fn root() -> PathBuf {
 }
 
 fn schema<T: JsonSchema>(name: &str) -> Generated {
-    let schema = SchemaGenerator::new(SchemaSettings::draft2020_12()).into_root_schema_for::<T>();
+    let mut schema = SchemaGenerator::new(SchemaSettings::draft2020_12()).into_root_schema_for::<T>();
+    schema.insert("$id".to_owned(), format!("https://consign.dev/schemas/{name}.json").into());
     let text = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
     Generated { path: format!("schemas/{name}.json"), text: text + "\n" }
 }

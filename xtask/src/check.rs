@@ -6,7 +6,7 @@ use crate::machine;
 use crate::step::{Failed, Step};
 
 /// The version that `deny.toml` is written for.
-const DENY: &str = "0.19.9";
+const DENY: &str = "0.20.2";
 
 /// One check and its name.
 type Check = (&'static str, fn() -> Result<(), Failed>);
