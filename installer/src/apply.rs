@@ -3,11 +3,39 @@
 //! Server-side apply under an own field manager, in stages, tracked by an ApplySet, pruned by it, waited for.
 //! It must never apply what was not verified, force what it was not told to force, or print a Secret.
 
+use std::time::Duration;
+
+use consign_format::error::Failure;
+
+use crate::handoff::{ChangeSet, Desired, Handoff, HealthReport, OnEvent, Plan, Policy, RolledBack, Stopped};
+
+pub mod api_table;
+pub mod applyset;
 pub mod cluster;
+pub mod drift;
 pub mod error;
+pub mod health;
+mod inventory;
+pub mod members;
+mod preflight;
+mod prune;
+pub mod reasons;
+pub mod refusal;
+mod run;
+mod secrets;
+pub mod stage;
+pub mod tracking;
+mod verbs;
+mod wait;
 
 pub use cluster::{Cluster, Lookup};
 pub use error::ApplyError;
+
+/// The field manager of everything that is applied.
+pub const MANAGER: &str = "consign";
+
+/// How long a definition or namespace may take to be served after it was applied.
+const SERVED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Fills a buffer with random bytes. Given by `main`, so that the library owns no randomness.
 pub type FillRandom = Box<dyn Fn(&mut [u8]) -> std::io::Result<()> + Send + Sync>;
@@ -22,5 +50,53 @@ impl Direct {
     /// Works on a cluster that answers.
     pub fn new(cluster: Cluster, random: FillRandom) -> Self {
         Direct { cluster, random }
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+}
+
+impl Handoff for Direct {
+    fn name(&self) -> &'static str {
+        "direct"
+    }
+
+    async fn plan(&self, desired: &Desired, policy: &Policy, on: &mut OnEvent<'_>) -> Result<Plan, Failure> {
+        Ok(run::plan(self, desired, policy, on).await?)
+    }
+
+    async fn apply(&self, desired: &Desired, policy: &Policy, on: &mut OnEvent<'_>) -> Result<ChangeSet, Stopped> {
+        let mut changes = ChangeSet::default();
+        match run::apply(self, desired, policy, &mut changes, on).await {
+            Ok(()) => Ok(changes),
+            Err(error) => Err(Stopped { failure: error.into(), changes }),
+        }
+    }
+
+    async fn await_healthy(
+        &self,
+        desired: &Desired,
+        timeout: Duration,
+        on: &mut OnEvent<'_>,
+    ) -> Result<HealthReport, Failure> {
+        Ok(run::await_healthy(self, desired, timeout, on).await?)
+    }
+
+    async fn rollback(
+        &self,
+        previous: &Desired,
+        policy: &Policy,
+        timeout: Duration,
+        on: &mut OnEvent<'_>,
+    ) -> Result<RolledBack, Stopped> {
+        // What the failed release was allowed to remove, going back is not; and waves have no say in an emergency.
+        let careful = Policy { allow_prune: Vec::new(), wave_timeout: None, ..policy.clone() };
+        let changes = self.apply(previous, &careful, on).await?;
+        match self.await_healthy(previous, timeout, on).await {
+            Ok(health) => Ok(RolledBack { changes, health }),
+            Err(failure) => Err(Stopped { failure, changes }),
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use consign_format::error::Failure;
+use consign_format::release::SecretRule;
 use serde_json::Value;
 
 pub mod change_set;
@@ -31,35 +32,9 @@ pub struct Desired {
     pub namespace: Option<String>,
     /// Every object, one JSON value each, in any order.
     pub objects: Vec<Value>,
-    /// What the release manifest says about Secrets that are not among the objects.
+    /// What the release manifest says about Secrets whose data it does not carry.
+    /// A `generate` without keys means the one key `password`.
     pub secrets: Vec<SecretRule>,
-}
-
-/// One Secret that the release needs and does not carry (TRUST §4).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SecretRule {
-    /// The name of the Secret.
-    pub name: String,
-    /// Its namespace; the release's namespace where `None`.
-    pub namespace: Option<String>,
-    /// Who makes it.
-    pub mode: SecretMode,
-}
-
-/// Who makes a Secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretMode {
-    /// Made once at the site from random bytes and kept ever after; never pruned, never shown.
-    /// An empty list of keys means the one key `password`.
-    Generate {
-        /// The keys; each gets 32 random bytes, written as URL-safe base64 text.
-        keys: Vec<String>,
-    },
-    /// Made by somebody at the site before the release is applied; preflight checks that it is there.
-    Existing {
-        /// Keys that must be there; none means that the Secret itself is enough.
-        keys: Vec<String>,
-    },
 }
 
 /// What the release and the site allow while applying. The zero value is the careful one.

@@ -190,7 +190,12 @@ impl Cluster {
 
     /// Sends one request and reads one JSON answer, within the time that one request may take.
     pub(crate) async fn call<T: DeserializeOwned>(&self, request: http::Request<Vec<u8>>) -> Result<T, CallError> {
-        match tokio::time::timeout(REQUEST, self.client.request(request)).await {
+        self.within(self.client.request(request)).await
+    }
+
+    /// Gives any conversation with the server the time that one request may take.
+    pub(crate) async fn within<T>(&self, conversation: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+        match tokio::time::timeout(REQUEST, conversation).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(kube::Error::Api(status))) => Err(CallError::Said(status)),
             Ok(Err(error)) => Err(CallError::Unreachable(in_words(&error))),

@@ -1,0 +1,188 @@
+//! Asks the server about every object before the first write, and reports all that it finds, not the first.
+//!
+//! What depends on a namespace or kind of this very release cannot be asked about yet: it is predicted,
+//! and asked about when its stage's prerequisites stand. Writes nothing.
+
+use std::collections::BTreeSet;
+
+use futures_util::StreamExt;
+use serde_json::Value;
+
+use super::api_table::{ApiTable, Served};
+use super::cluster::CallError;
+use super::error::{Conflict, Refusal, Tracked};
+use super::members::Member;
+use super::refusal::{self, Refused};
+use super::verbs::How;
+use super::{ApplyError, Cluster, MANAGER, drift, tracking};
+use crate::handoff::{Event, ObjectKey, OnEvent, Policy};
+
+/// How many objects are asked about at once.
+const AT_ONCE: usize = 6;
+
+/// What the server said about one object.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Verdict {
+    /// Not there; the server would take it.
+    Create,
+    /// There, and different.
+    Configure {
+        /// The merge patch that takes another tool's marks off, where the object is adopted from one.
+        adopted: Option<Value>,
+    },
+    /// There, as desired.
+    Unchanged {
+        /// Its uid, for pruning.
+        uid: String,
+    },
+    /// Cannot be asked about yet.
+    Predicted,
+}
+
+/// Everything that stands against applying.
+#[derive(Debug, Default)]
+struct Findings {
+    tracked: Vec<Tracked>,
+    conflicts: Vec<Conflict>,
+    immutable: Vec<Refusal>,
+    refused: Vec<Refusal>,
+}
+
+/// Why one object may not be applied.
+#[derive(Debug)]
+pub(crate) enum Objection {
+    Tracked(Tracked),
+    Refused(Refused),
+    Call(CallError),
+}
+
+/// What a check looks at beside the object.
+#[derive(Clone, Copy)]
+pub(crate) struct Check<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) api: &'a ApiTable,
+    pub(crate) set_id: &'a str,
+    pub(crate) policy: &'a Policy,
+}
+
+impl Check<'_> {
+    /// Asks about all members; `absent` are namespaces that are not there yet. Answers in the order of `members`.
+    pub(crate) async fn all(
+        &self,
+        members: &[Member],
+        absent: &BTreeSet<String>,
+        on: &mut OnEvent<'_>,
+    ) -> Result<Vec<Verdict>, ApplyError> {
+        let total = members.len();
+        let mut verdicts = Vec::with_capacity(total);
+        let mut findings = Findings::default();
+        let questions: Vec<_> = members.iter().map(|member| self.one(member, absent)).collect();
+        let mut answers = futures_util::stream::iter(questions).buffered(AT_ONCE);
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(verdict) => verdicts.push(verdict),
+                Err(objection) => {
+                    findings.add(objection).map_err(|error| self.cluster.failed(error))?;
+                    verdicts.push(Verdict::Predicted);
+                }
+            }
+            on(Event::Checked { done: verdicts.len(), total });
+        }
+        findings.into_result(verdicts)
+    }
+
+    async fn one(&self, member: &Member, absent: &BTreeSet<String>) -> Result<Verdict, Objection> {
+        let Some(served) = self.api.get(&member.api_version, &member.key.kind.kind) else {
+            return Ok(Verdict::Predicted);
+        };
+        if absent.contains(&member.key.namespace) {
+            return Ok(Verdict::Predicted);
+        }
+        match self.ask(served, member).await {
+            Err(Objection::Refused(_)) if waits_for_another(member) => Ok(Verdict::Predicted),
+            other => other,
+        }
+    }
+
+    /// Asks about one object whose kind and namespace stand.
+    pub(crate) async fn ask(&self, served: &Served, member: &Member) -> Result<Verdict, Objection> {
+        let live = self.cluster.get(served, &member.key).await.map_err(|error| objection(&member.key, error))?;
+        let foreign = live.as_ref().and_then(|live| tracking::tracked_by(live, &member.object, self.set_id));
+        if let (Some(by), false) = (&foreign, self.policy.adopt) {
+            return Err(Objection::Tracked(Tracked { key: member.key.clone(), by: by.clone() }));
+        }
+        let force = self.policy.force_conflicts || foreign.is_some();
+        let how = How { manager: MANAGER, force, dry_run: true };
+        let answer = self.cluster.apply(served, &member.key, &member.object, how).await;
+        let answer = answer.map_err(|error| objection(&member.key, error))?;
+        Ok(match live {
+            None => Verdict::Create,
+            Some(live) if foreign.is_some() || drift::differs(&live, &answer, MANAGER) => {
+                let adopted = foreign.map(|_| tracking::marks_off(&live, &member.object).unwrap_or(Value::Null));
+                Verdict::Configure { adopted }
+            }
+            Some(live) => Verdict::Unchanged { uid: uid(&live) },
+        })
+    }
+}
+
+/// A bare Pod is refused as long as the ServiceAccount, PriorityClass or RuntimeClass that it names is not there,
+/// and those may come with this release. Its stage asks again.
+fn waits_for_another(member: &Member) -> bool {
+    member.key.kind.is("", "Pod")
+}
+
+/// The uid of a live object.
+pub(crate) fn uid(live: &Value) -> String {
+    live["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Reads a failed request about an object.
+pub(crate) fn objection(key: &ObjectKey, error: CallError) -> Objection {
+    match error {
+        CallError::Said(status) if status.code != 401 => Objection::Refused(refusal::read(key, &status)),
+        other => Objection::Call(other),
+    }
+}
+
+/// One objection as the error it is when nothing else is asked.
+pub(crate) fn into_error(cluster: &Cluster, objection: Objection) -> ApplyError {
+    let mut findings = Findings::default();
+    match findings.add(objection) {
+        Err(error) => cluster.failed(error),
+        Ok(()) => match findings.into_result(()) {
+            Err(error) => error,
+            Ok(()) => ApplyError::Refused { refusals: Vec::new() },
+        },
+    }
+}
+
+impl Findings {
+    fn add(&mut self, objection: Objection) -> Result<(), CallError> {
+        match objection {
+            Objection::Tracked(one) => self.tracked.push(one),
+            Objection::Refused(Refused::Conflict(more)) => self.conflicts.extend(more),
+            Objection::Refused(Refused::Immutable(one)) => self.immutable.push(one),
+            Objection::Refused(Refused::Other(one)) => self.refused.push(one),
+            Objection::Call(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// The gravest class of findings is the error; the others would come up again after it is mended.
+    fn into_result<T>(self, good: T) -> Result<T, ApplyError> {
+        if !self.tracked.is_empty() {
+            return Err(ApplyError::ForeignTracking { objects: self.tracked });
+        }
+        if !self.refused.is_empty() {
+            return Err(ApplyError::Refused { refusals: self.refused });
+        }
+        if !self.immutable.is_empty() {
+            return Err(ApplyError::Immutable { objects: self.immutable });
+        }
+        if !self.conflicts.is_empty() {
+            return Err(ApplyError::Conflicts { conflicts: self.conflicts });
+        }
+        Ok(good)
+    }
+}

@@ -1,0 +1,154 @@
+//! What left the release leaves the cluster: decided here, purely; carried out by the inventory.
+//!
+//! Never decides to delete what holds state without a signed `allowPrune`, nor what its author asked to keep.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::stage::Position;
+use crate::handoff::{GroupKind, ObjectKey};
+
+/// A live object that carries the set's label and is no longer desired.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Leftover {
+    pub(crate) key: ObjectKey,
+    pub(crate) uid: String,
+    /// Why it stays; `None` where it goes.
+    pub(crate) kept: Option<String>,
+    position: Position,
+}
+
+/// Kinds that hold state, or whose removal takes everything in them along.
+const HOLDS_STATE: [(&str, &str); 4] = [
+    ("", "PersistentVolumeClaim"),
+    ("", "PersistentVolume"),
+    ("", "Namespace"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"),
+];
+
+/// Annotations by which an author says "do not prune this", in the tongues of the tools.
+const OPT_OUTS: [(&str, &[&str]); 6] = [
+    (super::secrets::GENERATED, &["true"]),
+    ("argocd.argoproj.io/sync-options", &["Prune=false", "Delete=false"]),
+    ("kustomize.toolkit.fluxcd.io/prune", &["disabled"]),
+    ("helm.sh/resource-policy", &["keep"]),
+    ("client.lifecycle.config.k8s.io/deletion", &["detach"]),
+    ("cli-utils.sigs.k8s.io/on-remove", &["keep"]),
+];
+
+/// Decides about one labelled object of a kind. `None` where it is desired, or where a controller made it
+/// and copied the label (as for the EndpointSlices of a labelled Service).
+pub(crate) fn decide(
+    kind: &GroupKind,
+    metadata: &Value,
+    desired: (&BTreeSet<String>, &BTreeSet<ObjectKey>),
+    allow_prune: &[String],
+) -> Option<Leftover> {
+    let text = |name: &str| metadata[name].as_str().unwrap_or_default().to_owned();
+    let key = ObjectKey::new(kind.clone(), text("namespace"), text("name"));
+    let uid = text("uid");
+    let owners = metadata["ownerReferences"].as_array();
+    let controlled = owners.into_iter().flatten().any(|owner| owner["controller"] == true);
+    // The Endpoints of a Service carry its labels and have no owner.
+    let service = ObjectKey::new(GroupKind::new("", "Service"), key.namespace.clone(), key.name.clone());
+    let endpoints = kind.is("", "Endpoints") && desired.1.contains(&service);
+    if uid.is_empty() || controlled || endpoints || desired.0.contains(&uid) || desired.1.contains(&key) {
+        return None;
+    }
+    let kept = opted_out(metadata).or_else(|| holds_state(kind, allow_prune));
+    let position = Position::of(kind, &serde_json::json!({"metadata": {"annotations": metadata["annotations"]}}));
+    Some(Leftover { key, uid, kept, position })
+}
+
+/// Puts what goes in the reverse of the order in which it came.
+pub(crate) fn in_order(mut leftovers: Vec<Leftover>) -> Vec<Leftover> {
+    leftovers.sort_by(|a, b| (b.position, &b.key).cmp(&(a.position, &a.key)));
+    leftovers
+}
+
+fn opted_out(metadata: &Value) -> Option<String> {
+    OPT_OUTS.iter().find_map(|(name, values)| {
+        let found = metadata["annotations"][name].as_str()?;
+        let said = found.split(',').map(str::trim).find(|part| values.contains(part))?;
+        Some(format!("kept: {name} says {said}"))
+    })
+}
+
+fn holds_state(kind: &GroupKind, allow_prune: &[String]) -> Option<String> {
+    let careful = HOLDS_STATE.iter().any(|(group, name)| kind.is(group, name));
+    let allowed = allow_prune.iter().any(|one| *one == kind.to_dotted() || *one == kind.kind);
+    (careful && !allowed).then(|| format!("kept: a {kind} is pruned only where the release allows it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn decided(kind: &str, metadata: Value, allow: &[&str]) -> Option<Option<String>> {
+        let allow: Vec<_> = allow.iter().map(|one| one.to_string()).collect();
+        let uids = BTreeSet::from(["desired".to_owned()]);
+        let keys = BTreeSet::from([ObjectKey::new(GroupKind::new("", "Service"), "n", "web")]);
+        decide(&GroupKind::from_dotted(kind), &metadata, (&uids, &keys), &allow).map(|one| one.kept)
+    }
+
+    #[test]
+    fn what_is_desired_or_made_by_a_controller_is_no_leftover() {
+        for (kind, metadata) in [
+            ("ConfigMap", json!({"name": "a", "namespace": "n", "uid": "desired"})),
+            ("ConfigMap", json!({"name": "a", "namespace": "n"})),
+            ("Service", json!({"name": "web", "namespace": "n", "uid": "x"})),
+            ("Endpoints", json!({"name": "web", "namespace": "n", "uid": "x"})),
+            (
+                "EndpointSlice.discovery.k8s.io",
+                json!({"name": "a", "namespace": "n", "uid": "x", "ownerReferences": [{"controller": true}]}),
+            ),
+        ] {
+            assert_eq!(decided(kind, metadata, &[]), None, "{kind}");
+        }
+    }
+
+    #[test]
+    fn what_holds_state_stays_unless_allowed() {
+        let claim = || json!({"name": "data", "namespace": "n", "uid": "x"});
+        for kind in
+            ["PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition.apiextensions.k8s.io"]
+        {
+            assert!(decided(kind, claim(), &[]).unwrap().unwrap().starts_with("kept: a "), "{kind}");
+            assert_eq!(decided(kind, claim(), &[kind]).unwrap(), None, "{kind}");
+        }
+        assert!(decided("PersistentVolumeClaim", claim(), &["PersistentVolume"]).unwrap().is_some());
+        assert_eq!(decided("ConfigMap", claim(), &[]).unwrap(), None);
+    }
+
+    #[test]
+    fn every_tools_opt_out_is_honoured() {
+        for (name, value, keeps) in [
+            ("argocd.argoproj.io/sync-options", "Validate=false, Prune=false", true),
+            ("argocd.argoproj.io/sync-options", "Delete=false", true),
+            ("argocd.argoproj.io/sync-options", "Prune=true", false),
+            ("kustomize.toolkit.fluxcd.io/prune", "disabled", true),
+            ("helm.sh/resource-policy", "keep", true),
+            ("client.lifecycle.config.k8s.io/deletion", "detach", true),
+            ("cli-utils.sigs.k8s.io/on-remove", "keep", true),
+            ("consign.dev/generated", "true", true),
+            ("helm.sh/resource-policy", "delete", false),
+        ] {
+            let metadata = json!({"name": "a", "namespace": "n", "uid": "x", "annotations": {name: value}});
+            assert_eq!(decided("ConfigMap", metadata, &["ConfigMap"]).unwrap().is_some(), keeps, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn the_last_applied_goes_first() {
+        let leftover = |kind: &str| {
+            let metadata = json!({"name": "a", "uid": kind});
+            decide(&GroupKind::from_dotted(kind), &metadata, (&BTreeSet::new(), &BTreeSet::new()), &[]).unwrap()
+        };
+        let order =
+            in_order(["ConfigMap", "ClusterRole.rbac.authorization.k8s.io", "Deployment.apps"].map(leftover).into());
+        let kinds: Vec<_> = order.iter().map(|one| one.key.kind.kind.as_str()).collect();
+        assert_eq!(kinds, ["Deployment", "ConfigMap", "ClusterRole"]);
+    }
+}
