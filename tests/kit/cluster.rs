@@ -1,12 +1,13 @@
 //! A Kubernetes API for a test: real etcd, kube-apiserver and kube-controller-manager, on loopback, without root.
 //!
-//! Scheduler and kubelet are missing; [`pods`] stands in for them by a few writes to pod status, so that everything
-//! above (Deployments, StatefulSets, DaemonSets, Jobs, Services) behaves as upstream wrote it. Nothing is left behind:
-//! see [`component`] for how processes end, whatever way the test ends.
+//! Scheduler, kubelet and storage are missing; [`pods`] and [`volumes`] stand in for them by a few writes, so that
+//! everything above (Deployments, StatefulSets, DaemonSets, Jobs, Services, claims) behaves as upstream wrote it.
+//! Nothing is left behind: see `component.rs` for how processes end, whatever way the test ends.
 
 mod component;
 mod credentials;
 pub mod pods;
+pub mod volumes;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -117,7 +118,11 @@ impl Cluster {
         start.wait("the API server is ready", || runtime.block_on(is_ready(&credentials.kubeconfig)));
         start.run("kube-controller-manager", &controller_manager_arguments());
         start.wait("the default service account exists", || runtime.block_on(has_account(&credentials.kubeconfig)));
-        let pods = runtime.block_on(async { Pods::start(client(&credentials.kubeconfig).await).await });
+        let pods = runtime.block_on(async {
+            let client = client(&credentials.kubeconfig).await;
+            volumes::start(client.clone()).await;
+            Pods::start(client).await
+        });
 
         let components = std::mem::take(&mut start.components);
         let (kubeconfig, folder) = (credentials.kubeconfig, Some(folder));

@@ -8,7 +8,7 @@ use consign_tests::cluster::Cluster;
 use consign_tests::cluster::pods::{Behaviour, EXIT_CODE, MESSAGE, WAITING};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
@@ -41,10 +41,15 @@ async fn a_deployment_gets_available_and_its_service_has_endpoints() {
 #[tokio::test]
 async fn a_stateful_set_and_a_daemon_set_get_ready() {
     let namespace = Space::new("sets").await;
-    let spec = json!({"replicas": 2, "serviceName": "web"});
+    let claim = json!({"metadata": {"name": "data"}, "spec": {
+        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
+    }});
+    let spec = json!({"replicas": 2, "serviceName": "web", "volumeClaimTemplates": [claim]});
     namespace.create::<StatefulSet>(workload("apps/v1", "StatefulSet", spec, json!({}))).await;
     namespace.create::<DaemonSet>(workload("apps/v1", "DaemonSet", json!({}), json!({}))).await;
     namespace.until::<StatefulSet>("web", "two are ready", |one| one["status"]["readyReplicas"] == 2).await;
+    let bound = |one: &Value| one["status"]["phase"] == "Bound";
+    namespace.until::<PersistentVolumeClaim>("data-web-1", "it is bound", bound).await;
     namespace.until::<DaemonSet>("web", "one is ready", |one| one["status"]["numberReady"] == 1).await;
 }
 
