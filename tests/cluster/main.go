@@ -87,7 +87,7 @@ func etcd() *cobra.Command {
 			config.UnsafeNoFsync = true
 			config.LogLevel = "warn"
 			config.ListenClientUrls = []url.URL{*clientURL}
-			config.AdvertiseClientUrls = []url.URL{*clientURL}
+			// The advertised client URL stays the default one: a socket is refused there, and nobody asks for it.
 			config.ListenPeerUrls = []url.URL{*peerURL}
 			config.AdvertisePeerUrls = []url.URL{*peerURL}
 			config.InitialCluster = config.InitialClusterFromName(config.Name)

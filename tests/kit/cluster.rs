@@ -201,7 +201,7 @@ fn apiserver_arguments(address: SocketAddr) -> Vec<String> {
         &format!("--token-auth-file={}", credentials::TOKENS),
         "--authorization-mode=RBAC",
         "--service-account-issuer=https://kubernetes.default.svc",
-        &format!("--service-account-key-file={}", credentials::ACCOUNT_KEY),
+        &format!("--service-account-key-file={}", credentials::ACCOUNT_PUBLIC_KEY),
         &format!("--service-account-signing-key-file={}", credentials::ACCOUNT_KEY),
         "--service-cluster-ip-range=10.0.0.0/16",
         "--allow-privileged=true",

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 
 /// Folder that the API server writes its certificate to, relative to the cluster's.
 pub(super) const CERTIFICATES: &str = "certificates";
@@ -15,8 +15,16 @@ pub(super) const CERTIFICATES: &str = "certificates";
 pub(super) const TOKENS: &str = "tokens.csv";
 /// File of the key that signs service account tokens, relative to the cluster's folder.
 pub(super) const ACCOUNT_KEY: &str = "accounts.pem";
+/// File of its public half: upstream reads a public key out of SEC 1 private keys, not out of PKCS #8 ones.
+pub(super) const ACCOUNT_PUBLIC_KEY: &str = "accounts.pub.pem";
 /// File of the administrator's kubeconfig, relative to the cluster's folder.
 pub(super) const KUBECONFIG: &str = "kubeconfig";
+
+/// The DER of a P-256 `SubjectPublicKeyInfo` (RFC 5480) up to the 65 bytes of its uncompressed point.
+const P256_PUBLIC_KEY: &[u8] = &[
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
 
 /// What was written.
 pub(super) struct Credentials {
@@ -31,11 +39,15 @@ impl Credentials {
         let mut token = [0; 16];
         random.fill(&mut token).expect("the system's randomness");
         let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
-        let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).expect("a fresh key");
+        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+        let key = EcdsaKeyPair::generate_pkcs8(algorithm, &random).expect("a fresh key");
+        let pair = EcdsaKeyPair::from_pkcs8(algorithm, key.as_ref(), &random).expect("the key just made");
+        let public = [P256_PUBLIC_KEY, pair.public_key().as_ref()].concat();
         let authority = folder.join(CERTIFICATES).join("apiserver.crt");
         let kubeconfig = folder.join(KUBECONFIG);
         write(&folder.join(TOKENS), &format!("{token},admin,admin,\"system:masters\"\n"));
         write(&folder.join(ACCOUNT_KEY), &pem("PRIVATE KEY", key.as_ref()));
+        write(&folder.join(ACCOUNT_PUBLIC_KEY), &pem("PUBLIC KEY", &public));
         write(&kubeconfig, &kubeconfig_text(address, &authority, &token));
         Self { kubeconfig }
     }
