@@ -118,37 +118,57 @@ codes! {
     /// The client's own settings for registries cannot be used.
     REGISTRY_OPTIONS = "registry-options" => Usage;
 
-    // ---- the site (installer)
-    /// No root of trust is enrolled here.
-    NOT_ENROLLED = "not-enrolled" => NotEnrolled;
-    /// What the site remembers is damaged, incomplete or another site's.
-    STATE_DAMAGED = "state-damaged" => NotEnrolled;
-    /// The site, or the domain, is enrolled already.
-    ALREADY_ENROLLED = "already-enrolled" => Failed;
-    /// A development root at a site set up for production.
-    DEVELOPMENT_ROOT = "development-root" => Untrusted;
-    /// What is to be installed lies in something that is not read: a link, a pipe, a device.
-    UNSAFE_MEDIUM = "unsafe-medium" => Malformed;
-    /// The folder holds no bundle, or several.
-    WHICH_BUNDLE = "which-bundle" => Usage;
-    /// The release must not follow what is installed.
-    NOT_UPGRADABLE = "not-upgradable" => NotUpgradable;
-    /// The release needs a newer `consign-site`.
-    INSTALLER_TOO_OLD = "installer-too-old" => NotUpgradable;
-    /// A product that must be installed first is not.
-    REQUIREMENT_MISSING = "requirement-missing" => Missing;
-    /// Blobs of the release are neither in the bundle nor at the site.
-    BASE_MISSING = "base-missing" => Missing;
-    /// Another run works on this site.
-    BUSY = "busy" => Busy;
-    /// This release failed here before.
-    FAILED_BEFORE = "failed-before" => Busy;
-    /// The release's own content cannot be meant, though its signatures hold.
-    RELEASE_MALFORMED = "release-malformed" => Malformed;
-    /// The site's configuration cannot be used.
-    SITE_CONFIG = "site-config" => Usage;
-    /// The registry would be served without TLS to other machines, and nobody asked for that.
-    PLAIN_HTTP = "plain-http" => Policy;
-    /// The registry cannot listen on its address.
-    CANNOT_LISTEN = "cannot-listen" => Registry;
+    // ---- what a release is made of: source, rendering, objects
+    /// The Git repository cannot be reached or read.
+    SOURCE_UNREACHABLE = "source-unreachable" => Failed;
+    /// The Git repository is named in a way that is not accepted.
+    SOURCE_REFUSED = "source-refused" => Usage;
+    /// The branch, tag or commit is not in the repository.
+    REF_NOT_FOUND = "ref-not-found" => Failed;
+    /// The name means both a branch and a tag.
+    REF_AMBIGUOUS = "ref-ambiguous" => Usage;
+    /// A signature on the tag or commit was demanded and does not hold.
+    SOURCE_UNVERIFIED = "source-unverified" => Untrusted;
+    /// The commit's tree holds a name or a link that is not safe to write.
+    TREE_UNSAFE = "tree-unsafe" => Malformed;
+    /// A file is wanted that lies in a Git submodule.
+    SUBMODULE = "submodule" => Failed;
+    /// A file is wanted that is a Git LFS pointer, not the content.
+    LFS_POINTER = "lfs-pointer" => Failed;
+    /// A path of `release.yaml` is not in the commit's tree.
+    PATH_NOT_FOUND = "path-not-found" => Usage;
+    /// A program that the build needs is not installed.
+    TOOL_MISSING = "tool-missing" => Failed;
+    /// A program that the build needs has failed.
+    TOOL_FAILED = "tool-failed" => Failed;
+    /// A program wrote or took more than is allowed.
+    TOOL_OVER_LIMIT = "tool-over-limit" => Limits;
+    /// A text is no YAML or JSON that Kubernetes would read.
+    YAML_MALFORMED = "yaml-malformed" => Malformed;
+    /// It cannot be told how an entry of `render` is to be rendered.
+    ENTRY_UNCLEAR = "entry-unclear" => Usage;
+    /// A kustomization refers to something on the network.
+    REMOTE_BASE = "remote-base" => Failed;
+    /// A chart's dependency is not in its `charts/` folder.
+    CHART_DEPENDENCY_MISSING = "chart-dependency-missing" => Failed;
+    /// Rendering the same input twice gave two results.
+    RENDER_NOT_DETERMINISTIC = "render-not-deterministic" => Failed;
+    /// A document is no Kubernetes object that can be applied.
+    OBJECT_MALFORMED = "object-malformed" => Malformed;
+    /// Two documents describe the same object.
+    OBJECT_DUPLICATE = "object-duplicate" => Malformed;
+    /// An object needs a namespace and none is said.
+    NAMESPACE_MISSING = "namespace-missing" => Usage;
+    /// An image field is pinned to another digest than the locked one.
+    IMAGE_PINNED_ELSEWHERE = "image-pinned-elsewhere" => Failed;
+    /// An image field has no digest in the lock.
+    IMAGE_NOT_LOCKED = "image-not-locked" => Failed;
+    /// An entry of `images.fields` cannot be read.
+    FIELD_MALFORMED = "field-malformed" => Usage;
+    /// An entry of `images.fields` matches no object.
+    FIELD_NOT_FOUND = "field-not-found" => Usage;
+    /// A Secret would carry its data to every site.
+    SECRET_WITH_DATA = "secret-with-data" => Failed;
+    /// An entry of `secrets` cannot be kept to.
+    SECRET_RULE = "secret-rule" => Usage;
 }

@@ -7,8 +7,6 @@
     reason = "not every suite uses everything; tests may panic"
 )]
 
-pub mod flaky;
-
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
