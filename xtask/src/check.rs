@@ -40,7 +40,7 @@ fn lints() -> Result<(), Failed> {
 
 /// The dependency graph, generated files and docs: the suite that needs nothing but the tree.
 fn house() -> Result<(), Failed> {
-    Step::cargo(["test", "--quiet", "-p", "consign-tests", "--test", "house"]).run()
+    Step::cargo(["test", "--quiet", "--workspace", "--test", "house"]).run()
 }
 
 fn dependencies() -> Result<(), Failed> {

@@ -54,7 +54,7 @@ pub(crate) struct Tools(Vec<(String, PathBuf)>);
 /// Builds the test cluster, helm and kustomize where they are missing (minutes, once per machine).
 pub(crate) fn tools() -> Result<Tools, Failed> {
     let mut tools = Vec::new();
-    let built = Step::cargo(["run", "--quiet", "-p", "consign-tests", "--bin", "cluster-build"]).lines(|line| {
+    let built = Step::cargo(["run", "--quiet", "--bin", "cluster-build"]).lines(|line| {
         if let Some((name, path)) = line.split_once('\t') {
             tools.push((name.to_owned(), PathBuf::from(path)));
         }

@@ -63,5 +63,5 @@ fn main() -> ExitCode {
 
 /// Runs the generator, which lives where all types can be seen.
 fn generate(what: &str) -> Result<(), Failed> {
-    Step::cargo(["run", "--quiet", "-p", "consign-tests", "--bin", "generate", "--", what]).run()
+    Step::cargo(["run", "--quiet", "--bin", "generate", "--", what]).run()
 }
