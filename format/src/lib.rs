@@ -22,6 +22,7 @@ pub mod release;
 pub mod state;
 pub mod trust;
 pub mod verify;
+pub mod version;
 
 pub use descriptor::{Descriptor, Platform};
 pub use digest::{Digest, DigestWriter};

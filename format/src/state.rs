@@ -128,7 +128,7 @@ pub fn read_layer(layer: &[u8], limits: &Limits) -> Result<Vec<Value>, StateErro
 
 /// `NNNN-kind-namespace-name.yaml`, lower case. The number keeps the order and the names apart; what
 /// Kubernetes allows in names and tar does not is written as `-`.
-fn file_name(number: usize, object: &Value) -> Result<String, StateError> {
+pub fn file_name(number: usize, object: &Value) -> Result<String, StateError> {
     let kind = object["kind"].as_str().ok_or(StateError::Nameless)?;
     let name = object["metadata"]["name"].as_str().ok_or(StateError::Nameless)?;
     let mut parts = vec![kind];

@@ -10,8 +10,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod blobs;
+pub mod client;
 pub mod durable;
 pub mod manifest;
 pub mod serve;
+pub mod source;
 
 pub use blobs::{BlobError, BlobFolder};
+pub use client::{RegistryOptions, RemoteRegistry};
+pub use source::{ImageSource, LocalImages, SourceError};

@@ -104,6 +104,9 @@ impl Coded for ArchiveError {
     }
 }
 
+/// What padding is compared with.
+const ZEROS: [u8; 4096] = [0; 4096];
+
 /// A source that counts, so that errors can say where.
 #[derive(Debug)]
 pub(super) struct Source<R> {
@@ -132,13 +135,13 @@ impl<R: Read> Source<R> {
 
     /// Reads zeros, and nothing else, up to a length.
     pub(super) fn zeros(&mut self, length: u64, member: &str) -> Result<(), ArchiveError> {
-        let mut buf = [0; 4096];
+        let mut buf = [0; ZEROS.len()];
         let mut left = length;
         while left > 0 {
             let room = left.min(buf.len() as u64) as usize;
             let at = self.offset;
             self.fill(&mut buf[..room], member)?;
-            if buf[..room].iter().any(|&b| b != 0) {
+            if buf[..room] != ZEROS[..room] {
                 let reason = format!("the padding of {member} is not zero");
                 return Err(ArchiveError::Malformed { offset: at, reason });
             }

@@ -118,6 +118,40 @@ codes! {
     /// The client's own settings for registries cannot be used.
     REGISTRY_OPTIONS = "registry-options" => Usage;
 
+    // ---- the site (installer)
+    /// No root of trust is enrolled here.
+    NOT_ENROLLED = "not-enrolled" => NotEnrolled;
+    /// What the site remembers is damaged, incomplete or another site's.
+    STATE_DAMAGED = "state-damaged" => NotEnrolled;
+    /// The site, or the domain, is enrolled already.
+    ALREADY_ENROLLED = "already-enrolled" => Failed;
+    /// A development root at a site set up for production.
+    DEVELOPMENT_ROOT = "development-root" => Untrusted;
+    /// What is to be installed lies in something that is not read: a link, a pipe, a device.
+    UNSAFE_MEDIUM = "unsafe-medium" => Malformed;
+    /// The folder holds no bundle, or several.
+    WHICH_BUNDLE = "which-bundle" => Usage;
+    /// The release must not follow what is installed.
+    NOT_UPGRADABLE = "not-upgradable" => NotUpgradable;
+    /// The release needs a newer `consign-site`.
+    INSTALLER_TOO_OLD = "installer-too-old" => NotUpgradable;
+    /// A product that must be installed first is not.
+    REQUIREMENT_MISSING = "requirement-missing" => Missing;
+    /// Blobs of the release are neither in the bundle nor at the site.
+    BASE_MISSING = "base-missing" => Missing;
+    /// Another run works on this site.
+    BUSY = "busy" => Busy;
+    /// This release failed here before.
+    FAILED_BEFORE = "failed-before" => Busy;
+    /// The release's own content cannot be meant, though its signatures hold.
+    RELEASE_MALFORMED = "release-malformed" => Malformed;
+    /// The site's configuration cannot be used.
+    SITE_CONFIG = "site-config" => Usage;
+    /// The registry would be served without TLS to other machines, and nobody asked for that.
+    PLAIN_HTTP = "plain-http" => Policy;
+    /// The registry cannot listen on its address.
+    CANNOT_LISTEN = "cannot-listen" => Registry;
+
     // ---- what a release is made of: source, rendering, objects
     /// The Git repository cannot be reached or read.
     SOURCE_UNREACHABLE = "source-unreachable" => Failed;

@@ -7,6 +7,8 @@
     reason = "not every suite uses everything; tests may panic"
 )]
 
+pub mod flaky;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
