@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::time::Duration;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use consign_tests::cluster::Cluster;
 use consign_tests::cluster::pods::{Behaviour, EXIT_CODE, MESSAGE, WAITING};
@@ -129,6 +133,24 @@ async fn two_clusters_at_once_do_not_collide() {
     assert!(all.get_opt("default").await.unwrap().is_some(), "the end of one cluster ended another");
     drop(two);
     assert!(!first.exists() && !second.exists(), "a folder was left behind");
+}
+
+#[test]
+fn a_killed_owner_leaves_nothing_behind() {
+    let mut owner = Command::new(env!("CARGO_BIN_EXE_cluster")).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let kubeconfig = lines.find_map(|line| line.strip_prefix("KUBECONFIG=").map(PathBuf::from)).expect("it starts");
+    let config: Value = serde_json::from_slice(&std::fs::read(&kubeconfig).unwrap()).unwrap();
+    let server =
+        config["clusters"][0]["cluster"]["server"].as_str().unwrap().strip_prefix("https://").unwrap().to_owned();
+    assert!(TcpStream::connect(&server).is_ok());
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while kubeconfig.parent().unwrap().exists() || TcpStream::connect(&server).is_ok() {
+        assert!(Instant::now() < deadline, "something outlived its killed owner: {}", kubeconfig.display());
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]
