@@ -10,17 +10,17 @@ use consign_tests::cluster::Cluster as TestCluster;
 use serde_json::{Value, json};
 
 /// Long enough for a busy machine; nothing here measures time.
-pub const LONG: Duration = Duration::from_secs(120);
+pub(crate) const LONG: Duration = Duration::from_secs(120);
 /// Long enough for the simulated pods to have a status, short enough to wait for in vain.
-pub const SHORT: Duration = Duration::from_secs(8);
+pub(crate) const SHORT: Duration = Duration::from_secs(8);
 
-pub struct Bench {
-    pub direct: Direct,
-    pub events: Vec<Event>,
+pub(crate) struct Bench {
+    pub(crate) direct: Direct,
+    pub(crate) events: Vec<Event>,
 }
 
 impl Bench {
-    pub async fn new() -> Bench {
+    pub(crate) async fn new() -> Bench {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let lookup = Lookup {
             flag: Some(TestCluster::shared().kubeconfig().to_owned()),
@@ -37,33 +37,33 @@ impl Bench {
         Bench { direct: Direct::new(cluster, Box::new(random)), events: Vec::new() }
     }
 
-    pub async fn apply(&mut self, desired: &Desired) -> Result<ChangeSet, Stopped> {
+    pub(crate) async fn apply(&mut self, desired: &Desired) -> Result<ChangeSet, Stopped> {
         self.apply_with(desired, &Policy::default()).await
     }
 
-    pub async fn apply_with(&mut self, desired: &Desired, policy: &Policy) -> Result<ChangeSet, Stopped> {
+    pub(crate) async fn apply_with(&mut self, desired: &Desired, policy: &Policy) -> Result<ChangeSet, Stopped> {
         let events = &mut self.events;
         self.direct.apply(desired, policy, &mut |event| events.push(event)).await
     }
 
-    pub async fn plan(&mut self, desired: &Desired) -> Plan {
+    pub(crate) async fn plan(&mut self, desired: &Desired) -> Plan {
         let events = &mut self.events;
         self.direct.plan(desired, &Policy::default(), &mut |event| events.push(event)).await.unwrap()
     }
 
-    pub async fn healthy(&mut self, desired: &Desired, timeout: Duration) -> HealthReport {
+    pub(crate) async fn healthy(&mut self, desired: &Desired, timeout: Duration) -> HealthReport {
         let events = &mut self.events;
         self.direct.await_healthy(desired, timeout, &mut |event| events.push(event)).await.unwrap()
     }
 
-    pub async fn rollback(&mut self, previous: &Desired) -> RolledBack {
+    pub(crate) async fn rollback(&mut self, previous: &Desired) -> RolledBack {
         let events = &mut self.events;
         self.direct.rollback(previous, &Policy::default(), LONG, &mut |event| events.push(event)).await.unwrap()
     }
 }
 
 /// A release of a product that has a namespace of its own name.
-pub fn release(product: &str, objects: Vec<Value>) -> Desired {
+pub(crate) fn release(product: &str, objects: Vec<Value>) -> Desired {
     Desired {
         product: product.into(),
         version: "1".into(),
@@ -74,34 +74,34 @@ pub fn release(product: &str, objects: Vec<Value>) -> Desired {
     }
 }
 
-pub fn config_map(name: &str) -> Value {
+pub(crate) fn config_map(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "1"}})
 }
 
-pub fn pod_template(app: &str, image: &str) -> Value {
+pub(crate) fn pod_template(app: &str, image: &str) -> Value {
     json!({"metadata": {"labels": {"app": app}}, "spec": {"containers": [{"name": "app", "image": image}]}})
 }
 
-pub fn deployment(name: &str, image: &str) -> Value {
+pub(crate) fn deployment(name: &str, image: &str) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
         "spec": {"replicas": 2, "selector": {"matchLabels": {"app": name}}, "template": pod_template(name, image)}})
 }
 
-pub fn job(name: &str, image: &str) -> Value {
+pub(crate) fn job(name: &str, image: &str) -> Value {
     let mut template = pod_template(name, image);
     template["spec"]["restartPolicy"] = json!("Never");
     json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"backoffLimit": 0, "template": template}})
 }
 
 /// Runs kubectl as the administrator; the answer is what it printed, or what it complained about.
-pub fn kubectl(arguments: &[&str]) -> Result<String, String> {
+pub(crate) fn kubectl(arguments: &[&str]) -> Result<String, String> {
     let output = TestCluster::shared().kubectl().args(arguments).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
 /// Runs kubectl with a manifest on its input.
-pub fn kubectl_with(arguments: &[&str], manifest: &Value) -> Result<String, String> {
+pub(crate) fn kubectl_with(arguments: &[&str], manifest: &Value) -> Result<String, String> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), manifest.to_string()).unwrap();
     let path = file.path().to_str().unwrap();
@@ -109,7 +109,7 @@ pub fn kubectl_with(arguments: &[&str], manifest: &Value) -> Result<String, Stri
 }
 
 /// One object, as the server has it now.
-pub fn live(arguments: &str) -> Option<Value> {
+pub(crate) fn live(arguments: &str) -> Option<Value> {
     let mut words: Vec<&str> = vec!["get"];
     words.extend(arguments.split_whitespace());
     words.extend(["-o", "json", "--show-managed-fields"]);
@@ -121,7 +121,7 @@ pub fn live(arguments: &str) -> Option<Value> {
 }
 
 /// Resource versions of everything that carries the set's label, and of its parent, by kind and name.
-pub fn versions(product: &str, kinds: &str) -> BTreeMap<String, String> {
+pub(crate) fn versions(product: &str, kinds: &str) -> BTreeMap<String, String> {
     let parent = live(&format!("secret -n consign-system consign-{product}")).unwrap();
     let id = parent["metadata"]["labels"]["applyset.kubernetes.io/id"].as_str().unwrap().to_owned();
     let label = format!("-lapplyset.kubernetes.io/part-of={id}");
@@ -137,7 +137,7 @@ pub fn versions(product: &str, kinds: &str) -> BTreeMap<String, String> {
 }
 
 /// The lines of a change set without what did not change.
-pub fn changed(changes: &ChangeSet) -> Vec<String> {
+pub(crate) fn changed(changes: &ChangeSet) -> Vec<String> {
     use consign_installer::handoff::Action;
     changes.entries.iter().filter(|one| one.action != Action::Unchanged).map(ToString::to_string).collect()
 }

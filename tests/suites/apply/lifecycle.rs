@@ -221,7 +221,7 @@ async fn a_rollback_brings_the_previous_objects_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_definition_of_more_than_a_megabyte_is_applied() {
+async fn an_argo_cd_with_its_large_definition_is_applied() {
     let inputs = std::env::var_os("CONSIGN_INPUTS");
     if !consign_tests::skip::unless(
         inputs.is_some(),
@@ -249,7 +249,8 @@ async fn a_definition_of_more_than_a_megabyte_is_applied() {
         })
         .collect();
     let largest = objects.iter().map(|one| one.to_string().len()).max().unwrap();
-    assert!(largest > 1_000_000, "{largest}");
+    // 1.4 MB as YAML. More than an annotation may hold, which is where client-side apply ends.
+    assert!(largest > 262_144, "{largest}");
     let mut bench = Bench::new().await;
     let desired = release("lifeargo", objects);
     let changes = bench.apply(&desired).await.unwrap();
