@@ -5,6 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a kit reports by failing the test")]
 
 pub mod cluster;
+pub mod command;
 pub mod generated;
+pub mod images;
+pub mod programs;
+pub mod registry;
+pub mod sample;
 pub mod skip;
 pub mod tools;

@@ -14,6 +14,7 @@ const FOR_SUITES: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     ("jq", "jq"),
     ("time", "time"),
+    ("curl", "curl"),
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
