@@ -108,7 +108,7 @@ impl DockerRegistry {
     pub fn curl_flags(&self) -> Vec<String> {
         let mut flags = vec!["--insecure".to_owned()];
         if self.options.password {
-            flags.push(format!("--user={USER}:{PASSWORD}"));
+            flags.push(format!("-u{USER}:{PASSWORD}"));
         }
         flags
     }
