@@ -14,8 +14,10 @@ use serde_json::Value;
 use crate::object::{Object, ObjectRef, Origin};
 
 pub mod field;
+mod suspects;
 
 use field::FieldRule;
+pub use suspects::{Suspect, suspects};
 
 /// Lists of containers in a pod spec (core/v1 PodSpec).
 const CONTAINERS: &[&str] = &["containers", "initContainers", "ephemeralContainers"];

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use consign_format::error::{Code, Coded, codes};
 use consign_format::release::KubernetesTarget;
@@ -269,13 +269,26 @@ impl Work<'_> {
         RenderError::Unclear { entry: self.entry.path.clone(), reason }
     }
 
-    fn tool(&self, source: ToolError) -> RenderError {
+    /// Tools speak of the temporary folder that the tree lies in; people know their repository.
+    fn tool(&self, mut source: ToolError) -> RenderError {
+        if let ToolError::Failed { source: said, .. } = &mut source {
+            let tree = self.checkout.tree().display().to_string();
+            said.0 = said.0.replace(&format!("{tree}/"), "").replace(&tree, ".");
+        }
         RenderError::Tool { entry: self.entry.path.clone(), source }
     }
 
-    /// A path in the tree as people know it.
-    fn shown<'p>(&self, path: &'p Path) -> &'p Path {
-        path.strip_prefix(self.checkout.tree()).unwrap_or(path)
+    /// A path in the tree as people know it: from the repository's root, without detours.
+    fn shown(&self, path: &Path) -> PathBuf {
+        let mut shown = PathBuf::new();
+        for part in path.strip_prefix(self.checkout.tree()).unwrap_or(path).components() {
+            if part == Component::ParentDir {
+                shown.pop();
+            } else {
+                shown.push(part);
+            }
+        }
+        shown
     }
 
     /// Reads what a tool has written.

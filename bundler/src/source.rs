@@ -206,8 +206,11 @@ fn fetch(
     environment: &Environment,
     scratch: &Path,
 ) -> Result<(Git, Chosen), SourceError> {
-    let git = Git::bare(environment, &scratch.join("repository"))?;
+    let mut git = Git::bare(environment, &scratch.join("repository"), "sha1")?;
     let chosen = references::choose_remote(&git, reference, location)?;
+    if chosen.id.len() == 64 {
+        git = Git::bare(environment, &scratch.join("repository-sha256"), "sha256")?;
+    }
     git.fetch(location, &chosen)?;
     Ok((git, chosen))
 }

@@ -133,7 +133,7 @@ fn check_dependencies(work: &Work<'_>) -> Result<(), RenderError> {
     for name in ["Chart.yaml", "requirements.yaml"] {
         let file = work.path.join(name);
         let Ok(text) = fs::read(&file) else { continue };
-        let document = parse_one(&text, work.shown(&file), &YamlLimits::default())?;
+        let document = parse_one(&text, &work.shown(&file), &YamlLimits::default())?;
         for dependency in document["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default() {
             let Some(name) = dependency["name"].as_str() else { continue };
             if !vendored.iter().any(|have| have == name || is_package_of(have, name)) {

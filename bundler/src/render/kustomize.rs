@@ -96,7 +96,7 @@ impl Scan<'_> {
         if !self.seen.insert(real) {
             return Ok(());
         }
-        let shown = self.work.shown(&file).to_owned();
+        let shown = self.work.shown(&file);
         let text = fs::read(&file).map_err(|source| RenderError::Read { path: shown.clone(), source })?;
         let kustomization = parse_one(&text, &shown, &YamlLimits::default())?;
         if !kustomization["helmCharts"].is_null() || !kustomization["helmChartInflationGenerator"].is_null() {

@@ -51,14 +51,14 @@ pub(super) fn is_manifest(path: &Path) -> bool {
 fn read(work: &Work<'_>, path: &Path) -> Result<Vec<Object>, RenderError> {
     let shown = work.shown(path);
     let limits = YamlLimits::default();
-    let refuse = |source| RenderError::Read { path: shown.to_owned(), source };
+    let refuse = |source| RenderError::Read { path: shown.clone(), source };
     if path.metadata().map_err(refuse)?.len() > limits.bytes as u64 {
         let (entry, limit) = (work.entry.path.clone(), limits.bytes as u64);
         return Err(RenderError::TooMuch { entry, what: "bytes in a file", limit });
     }
     let text = fs::read(path).map_err(refuse)?;
     let mut objects = Vec::new();
-    for (at, document) in parse_documents(&text, shown, &limits)?.into_iter().enumerate() {
+    for (at, document) in parse_documents(&text, &shown, &limits)?.into_iter().enumerate() {
         let file = shown.to_string_lossy().into_owned();
         let origin = Origin { entry: work.entry.path.clone(), file, document: at + 1 };
         objects.extend(Object::from_document(document, origin)?);

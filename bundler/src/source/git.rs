@@ -84,11 +84,11 @@ impl Git {
         Ok(git)
     }
 
-    /// Makes an empty bare repository.
-    pub(super) fn bare(environment: &Environment, folder: &Path) -> Result<Self, SourceError> {
+    /// Makes an empty bare repository whose objects are named by `sha1` or `sha256`.
+    pub(super) fn bare(environment: &Environment, folder: &Path, names: &str) -> Result<Self, SourceError> {
         std::fs::create_dir_all(folder)?;
         let mut git = Git::new(environment, folder)?;
-        git.ask(&["init", "--quiet", "--bare", "--template="])?;
+        git.ask(&["init", "--quiet", "--bare", "--template=", &format!("--object-format={names}")])?;
         git.own_ssh = git.own_ssh || git.configured("core.sshCommand")?.is_some();
         Ok(git)
     }

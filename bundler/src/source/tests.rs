@@ -143,6 +143,19 @@ fn branches_tags_and_commits_are_found_near_and_far() {
 }
 
 #[test]
+fn repositories_of_either_hash_are_read() {
+    let repository = Repository { folder: tempfile::tempdir().unwrap() };
+    repository.git(&["init", "-q", "-b", "main", "--object-format=sha256"]);
+    repository.write("a", "1");
+    let commit = repository.commit("one");
+    assert_eq!(commit.len(), 64);
+    let far = format!("file://{}", repository.path().display());
+    for (location, reference) in [(".", None), (far.as_str(), Some("main")), (far.as_str(), Some(commit.as_str()))] {
+        assert_eq!(repository.open(location, reference).unwrap().provenance().commit, commit);
+    }
+}
+
+#[test]
 fn replaced_objects_and_hooks_have_no_say() {
     let repository = Repository::new();
     repository.write("a", "1");
