@@ -10,8 +10,8 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use consign_format::error::{Code, Coded, codes};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
@@ -162,6 +162,17 @@ impl Folder {
         self.handle.sync_all().map_err(|source| DurableError::io(Step::Sync, &self.path, source))
     }
 
+    /// Flushes the file system that this folder is on: much faster than flushing hundreds of files one by one. `false`
+    /// where the kernel could not tell that a write failed (before Linux 5.8), and the files have to be flushed.
+    pub fn flush_file_system(&self) -> Result<bool, DurableError> {
+        if !syncfs_reports_errors() {
+            return Ok(false);
+        }
+        // The errors reported are those since this descriptor was opened, so none before our writes is missed.
+        rustix::fs::syncfs(self.handle.as_fd()).map_err(|errno| DurableError::io(Step::Sync, &self.path, errno))?;
+        Ok(true)
+    }
+
     /// Opens a regular file of this folder for reading; `None` if there is no such name, refused if it is anything else.
     pub fn open_file(&self, name: &OsStr) -> Result<Option<File>, DurableError> {
         let path = self.path.join(name);
@@ -199,6 +210,16 @@ impl Folder {
         }
         Ok(removed)
     }
+}
+
+/// Since Linux 5.8 (735e4ae5ba28), `syncfs` fails when a write-back has failed; before, it always succeeds.
+fn syncfs_reports_errors() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>());
+        matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= (5, 8))
+    })
 }
 
 /// What to do when the name is taken at the time of [`Draft::commit`].

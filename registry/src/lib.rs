@@ -7,7 +7,7 @@
 //! - [`serve`]: the pull side of the OCI distribution API over whatever implements [`serve::Content`].
 //!
 //! Nothing here prints, reads the environment or decides what is trusted; a digest is checked wherever bytes enter.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods))]
 
 pub mod blobs;
 pub mod client;

@@ -24,6 +24,7 @@ pub struct Manifest {
 
 /// What an index or a manifest points to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it lives as long as a function")]
 pub enum Pointers {
     /// Other manifests, one per platform usually.
     Index(Vec<Descriptor>),

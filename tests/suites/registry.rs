@@ -1,5 +1,11 @@
 //! Our registry under the clients that nodes and people have, and our client under a registry by others.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a suite reports by panicking, and writes what may be lost"
+)]
 
 #[path = "registry/containerd.rs"]
 mod containerd;

@@ -14,10 +14,10 @@ use super::{BUFFER, BlobError};
 use crate::durable::{Draft, Step};
 
 /// How much is copied before it is hashed: small enough to be found in the page cache, large enough to cost no calls.
-const CHUNK: u64 = 4 * 1024 * 1024;
+const CHUNK: u64 = 1024 * 1024;
 
 /// From this size on a second thread hashes behind the copy; below, starting a thread costs more than it gains.
-const THREADED: u64 = 8 * CHUNK;
+const THREADED: u64 = 16 * CHUNK;
 
 /// Copies `size` bytes at `offset` of `from` into an empty draft and returns the digest of what the draft then holds.
 pub(super) fn copy_and_hash(

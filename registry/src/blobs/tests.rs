@@ -166,15 +166,15 @@ fn reading_into_memory_is_bounded_and_checked() {
 fn bulk_shows_nothing_before_its_bytes_are_on_the_disk() {
     let (_dir, blobs) = folder();
     let mut bulk = blobs.bulk();
-    let digests: Vec<_> = (0..200_u32).map(|i| Digest::of(&i.to_le_bytes())).collect();
+    let digests: Vec<_> = (0..700_u32).map(|i| Digest::of(&i.to_le_bytes())).collect();
     for (i, digest) in (0_u32..).zip(&digests) {
         bulk.put(digest, 4, i.to_le_bytes().as_slice()).unwrap();
     }
     let before = blobs.list().unwrap();
-    assert!(before.blobs.len() < 200 && !before.strangers.is_empty());
+    assert!(before.blobs.len() < 700 && !before.strangers.is_empty());
     bulk.finish().unwrap();
     let after = blobs.list().unwrap();
-    assert_eq!((after.blobs.len(), after.strangers.len()), (200, 0));
+    assert_eq!((after.blobs.len(), after.strangers.len()), (700, 0));
 
     let mut dropped = blobs.bulk();
     dropped.put(&Digest::of(b"lost"), 4, b"lost".as_slice()).unwrap();
