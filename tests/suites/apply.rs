@@ -11,5 +11,7 @@ mod guards;
 mod health;
 #[path = "apply/lifecycle.rs"]
 mod lifecycle;
+#[path = "apply/life_goes_on.rs"]
+mod life_goes_on;
 #[path = "apply/secrets.rs"]
 mod secrets;

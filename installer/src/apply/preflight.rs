@@ -13,6 +13,7 @@ use super::cluster::CallError;
 use super::error::{Conflict, Refusal, Tracked};
 use super::members::Member;
 use super::refusal::{self, Refused};
+use super::scaling::with_live_replicas;
 use super::verbs::How;
 use super::{ApplyError, Cluster, MANAGER, drift, tracking};
 use crate::handoff::{Event, ObjectKey, OnEvent, Policy};
@@ -29,13 +30,15 @@ pub(crate) enum Verdict {
     Configure {
         /// The merge patch that takes another tool's marks off, where the object is adopted from one.
         adopted: Option<Value>,
+        /// What is written, where it is not the release's own object: an autoscaler's number of replicas in it.
+        scaled: Option<Value>,
     },
     /// There, as desired.
     Unchanged {
         /// Its uid, for pruning.
         uid: String,
     },
-    /// Cannot be asked about yet.
+    /// Cannot be asked about yet: its kind or namespace is not there, or what was there is on its way out.
     Predicted,
 }
 
@@ -63,6 +66,8 @@ pub(crate) struct Check<'a> {
     pub(crate) api: &'a ApiTable,
     pub(crate) set_id: &'a str,
     pub(crate) policy: &'a Policy,
+    /// What an autoscaler of the release scales.
+    pub(crate) scaled: &'a BTreeSet<ObjectKey>,
 }
 
 impl Check<'_> {
@@ -99,7 +104,9 @@ impl Check<'_> {
             return Ok(Verdict::Predicted);
         }
         match self.ask(served, member).await {
-            Err(Objection::Refused(_)) if waits_for_another(member) => Ok(Verdict::Predicted),
+            Err(Objection::Refused(Refused::Other(refusal))) if waits_for_another(member, &refusal) => {
+                Ok(Verdict::Predicted)
+            }
             other => other,
         }
     }
@@ -107,29 +114,40 @@ impl Check<'_> {
     /// Asks about one object whose kind and namespace stand.
     pub(crate) async fn ask(&self, served: &Served, member: &Member) -> Result<Verdict, Objection> {
         let live = self.cluster.get(served, &member.key).await.map_err(|error| objection(&member.key, error))?;
+        if live.as_ref().is_some_and(is_leaving) {
+            return Ok(Verdict::Predicted);
+        }
         let foreign = live.as_ref().and_then(|live| tracking::tracked_by(live, &member.object, self.set_id));
         if let (Some(by), false) = (&foreign, self.policy.adopt) {
             return Err(Objection::Tracked(Tracked { key: member.key.clone(), by: by.clone() }));
         }
+        let is_scaled = self.scaled.contains(&member.key);
+        let scaled = live.as_ref().filter(|_| is_scaled).and_then(|live| with_live_replicas(&member.object, live));
         let force = self.policy.force_conflicts || foreign.is_some();
         let how = How { manager: MANAGER, force, dry_run: true };
-        let answer = self.cluster.apply(served, &member.key, &member.object, how).await;
+        let object = scaled.as_ref().unwrap_or(&member.object);
+        let answer = self.cluster.apply(served, &member.key, object, how).await;
         let answer = answer.map_err(|error| objection(&member.key, error))?;
         Ok(match live {
             None => Verdict::Create,
             Some(live) if foreign.is_some() || drift::differs(&live, &answer, MANAGER) => {
                 let adopted = foreign.map(|_| tracking::marks_off(&live, &member.object).unwrap_or(Value::Null));
-                Verdict::Configure { adopted }
+                Verdict::Configure { adopted, scaled }
             }
             Some(live) => Verdict::Unchanged { uid: uid(&live) },
         })
     }
 }
 
+/// Tells whether a live object is being deleted; a write to it would be lost with it.
+pub(crate) fn is_leaving(live: &Value) -> bool {
+    live["metadata"]["deletionTimestamp"].is_string()
+}
+
 /// A bare Pod is refused as long as the ServiceAccount, PriorityClass or RuntimeClass that it names is not there,
 /// and those may come with this release. Its stage asks again.
-fn waits_for_another(member: &Member) -> bool {
-    member.key.kind.is("", "Pod")
+fn waits_for_another(member: &Member, refusal: &Refusal) -> bool {
+    member.key.kind.is("", "Pod") && ["not found", "was found"].iter().any(|words| refusal.reason.contains(words))
 }
 
 /// The uid of a live object.
@@ -140,7 +158,10 @@ pub(crate) fn uid(live: &Value) -> String {
 /// Reads a failed request about an object.
 pub(crate) fn objection(key: &ObjectKey, error: CallError) -> Objection {
     match error {
-        CallError::Said(status) if status.code != 401 => Objection::Refused(refusal::read(key, &status)),
+        // Unauthorized, too many requests, and servers on their way up or down say nothing about the object.
+        CallError::Said(status) if !matches!(status.code, 401 | 429 | 503 | 504) => {
+            Objection::Refused(refusal::read(key, &status))
+        }
         other => Objection::Call(other),
     }
 }

@@ -52,6 +52,7 @@ fn is_immutable(message: &str) -> bool {
         "updates to statefulset spec for fields other than",
         "cannot change roleRef",
         "may not change once set",
+        "pod updates may not change fields other than",
         "spec is immutable after creation",
         "updates to provisioner are forbidden",
         "updates to parameters are forbidden",
