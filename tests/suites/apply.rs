@@ -9,9 +9,9 @@ mod bench;
 mod guards;
 #[path = "apply/health.rs"]
 mod health;
-#[path = "apply/lifecycle.rs"]
-mod lifecycle;
 #[path = "apply/life_goes_on.rs"]
 mod life_goes_on;
+#[path = "apply/lifecycle.rs"]
+mod lifecycle;
 #[path = "apply/secrets.rs"]
 mod secrets;

@@ -122,7 +122,8 @@ impl Check<'_> {
             return Err(Objection::Tracked(Tracked { key: member.key.clone(), by: by.clone() }));
         }
         let is_scaled = self.scaled.contains(&member.key);
-        let scaled = live.as_ref().filter(|_| is_scaled).and_then(|live| with_live_replicas(&member.object, live));
+        let scaled =
+            live.as_ref().filter(|_| is_scaled).and_then(|live| with_live_replicas(&member.object, live, MANAGER));
         let force = self.policy.force_conflicts || foreign.is_some();
         let how = How { manager: MANAGER, force, dry_run: true };
         let object = scaled.as_ref().unwrap_or(&member.object);

@@ -13,7 +13,7 @@ use super::secrets::{self, Secrets};
 use super::stages::Work;
 use super::wait::Wait;
 use super::{ApplyError, Cluster, Direct};
-use crate::handoff::{Action, ChangeSet, Desired, Event, GroupKind, HealthReport, ObjectKey, OnEvent, Plan, Policy};
+use crate::handoff::{Action, ChangeSet, Desired, GroupKind, HealthReport, ObjectKey, OnEvent, Plan, Policy};
 
 /// What is known before the first write.
 pub(super) struct Prepared<'a> {

@@ -23,17 +23,31 @@ pub fn targets(members: &[Member]) -> BTreeSet<ObjectKey> {
         .collect()
 }
 
-/// The object with the live number of replicas; `None` where it sets none, or the same.
-/// The field is set to the live value rather than left out: leaving it out would give it up, and where the
-/// autoscaler has not taken it yet the server would reset it to 1.
-pub fn with_live_replicas(object: &Value, live: &Value) -> Option<Value> {
-    let (wanted, now) = (&object["spec"]["replicas"], &live["spec"]["replicas"]);
-    if wanted.is_null() || !now.is_number() || wanted == now {
+/// The object as it has to be applied so that the live number of replicas stands; `None` where it is right as it is.
+///
+/// Once the autoscaler has scaled, it holds the field, and the object leaves it out. Before that the field is ours:
+/// leaving it out would give it up, and the server would reset it to 1; so it says what is live.
+pub fn with_live_replicas(object: &Value, live: &Value, manager: &str) -> Option<Value> {
+    let now = &live["spec"]["replicas"];
+    let wanted = object["spec"].get("replicas").filter(|wanted| !wanted.is_null())?;
+    let mut applied = object.clone();
+    if !now.is_number() {
         return None;
     }
-    let mut object = object.clone();
-    object["spec"]["replicas"] = now.clone();
-    Some(object)
+    if !holds_replicas(live, manager) {
+        applied["spec"].as_object_mut()?.remove("replicas");
+        return Some(applied);
+    }
+    applied["spec"]["replicas"] = now.clone();
+    (wanted != now).then_some(applied)
+}
+
+fn holds_replicas(live: &Value, manager: &str) -> bool {
+    let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array);
+    entries.into_iter().flatten().any(|entry| {
+        let ours = entry["manager"] == manager && entry["operation"] == "Apply";
+        ours && entry.pointer("/fieldsV1/f:spec/f:replicas").is_some()
+    })
 }
 
 #[cfg(test)]
@@ -59,10 +73,19 @@ mod tests {
 
     #[test]
     fn the_live_number_stands() {
-        let of = |replicas: Value| json!({"spec": {"replicas": replicas}});
-        assert_eq!(with_live_replicas(&of(json!(2)), &of(json!(5))), Some(of(json!(5))));
-        assert_eq!(with_live_replicas(&of(json!(2)), &of(json!(2))), None);
-        assert_eq!(with_live_replicas(&json!({"spec": {}}), &of(json!(5))), None);
-        assert_eq!(with_live_replicas(&of(json!(2)), &json!({})), None);
+        let of = |replicas: Value| json!({"spec": {"replicas": replicas, "x": 1}});
+        let live = |replicas: i64, holder: &str| {
+            let mut live = of(json!(replicas));
+            live["metadata"]["managedFields"] = json!([
+                {"manager": holder, "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]);
+            live
+        };
+        assert_eq!(with_live_replicas(&of(json!(2)), &live(5, "us"), "us"), Some(of(json!(5))));
+        assert_eq!(with_live_replicas(&of(json!(2)), &live(2, "us"), "us"), None);
+        let without = Some(json!({"spec": {"x": 1}}));
+        assert_eq!(with_live_replicas(&of(json!(2)), &live(5, "them"), "us"), without);
+        assert_eq!(with_live_replicas(&of(json!(2)), &live(2, "them"), "us"), without);
+        assert_eq!(with_live_replicas(&json!({"spec": {"x": 1}}), &live(5, "us"), "us"), None);
+        assert_eq!(with_live_replicas(&of(json!(2)), &json!({}), "us"), None);
     }
 }

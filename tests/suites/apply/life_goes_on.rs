@@ -69,7 +69,8 @@ async fn what_is_still_going_is_waited_for_and_made_anew() {
     kubectl(&["delete", "cm", "a", "-n", "leaving", "--wait=false"]).unwrap();
     let release_it = std::thread::spawn(|| {
         std::thread::sleep(std::time::Duration::from_secs(2));
-        kubectl(&["patch", "cm", "a", "-n", "leaving", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]).unwrap();
+        kubectl(&["patch", "cm", "a", "-n", "leaving", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#])
+            .unwrap();
     });
     bench.apply(&desired).await.unwrap();
     release_it.join().unwrap();
@@ -103,7 +104,10 @@ async fn five_hundred_objects_are_a_small_thing() {
     assert!(bench.apply(&desired).await.unwrap().is_unchanged());
     let second = start.elapsed();
     // Reported, not asserted.
-    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("500 objects: install {first:?}, again {second:?}\n"));
+    let _ = std::io::Write::write_fmt(
+        &mut std::io::stderr(),
+        format_args!("500 objects: install {first:?}, again {second:?}\n"),
+    );
     let changes = bench.apply(&release("many", vec![config_map("map-0")])).await.unwrap();
     assert_eq!(changes.counts().deleted, 499);
 }
