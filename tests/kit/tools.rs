@@ -130,7 +130,7 @@ impl Tool {
     const fn effort(self) -> &'static str {
         match self {
             Self::Cluster => "about 11 minutes of processor time, 3 GB of memory and of Go's own cache",
-            Self::Helm => "about 4 minutes of processor time",
+            Self::Helm => "about 7 minutes of processor time",
             Self::Kustomize => "about a minute of processor time",
         }
     }
