@@ -367,6 +367,7 @@ mod tests {
             ("a: [1, 2\n", 1, "bracket"),
             ("a: *unknown\n", 1, "unknown"),
             ("a: .inf\n", 1, ""),
+            ("a: 1e400\n", 1, "float"),
             ("a: 1\n? [x]\n: 2\n", 0, "a key must be"),
         ] {
             let error = read(text).unwrap_err();

@@ -8,6 +8,8 @@
 mod charts;
 #[path = "render/inputs.rs"]
 mod inputs;
+#[path = "render/kubectl.rs"]
+mod kubectl;
 #[path = "render/kustomizations.rs"]
 mod kustomizations;
 #[path = "render/repository.rs"]

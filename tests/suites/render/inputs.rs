@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::repository::Repository;
 
-fn input(name: &str) -> Option<String> {
+pub(crate) fn input(name: &str) -> Option<String> {
     let folder = std::env::var_os("CONSIGN_INPUTS").map(PathBuf::from);
     let why = "CONSIGN_INPUTS names no folder with other projects' manifests";
     let how = "not part of this repository";
