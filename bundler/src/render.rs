@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::object::{Object, ObjectError, Origin};
+use crate::secrets::SecretEntry;
 use crate::source::{Checkout, TreeError};
 use crate::tool::{Environment, ToolError};
 use crate::yaml::{YamlError, YamlLimits, parse_documents};
@@ -84,6 +85,8 @@ pub struct Target<'a> {
     pub kubernetes: &'a KubernetesTarget,
     /// The namespace of the release.
     pub namespace: Option<&'a str>,
+    /// The Secrets that `release.yaml` speaks of: a chart may make up what never leaves this machine.
+    pub secrets: &'a [SecretEntry],
 }
 
 /// Rendered objects, not yet normalised.
@@ -215,8 +218,8 @@ impl Coded for RenderError {
                 Some(format!("run `helm dependency build {entry}` and commit its charts/ folder"))
             }
             RenderError::NotDeterministic { .. } => Some(
-                "set in the values what the template makes up (passwords, certificates, dates), or declare the Secret \
-                 under `secrets` as `existing` and let the chart use it"
+                "set in the values what the template makes up (passwords, certificates, dates), or declare a \
+                 Secret of random data as `generate` under `secrets`"
                     .to_owned(),
             ),
             RenderError::Unclear { .. } | RenderError::Read { .. } | RenderError::TooMuch { .. } => None,

@@ -16,6 +16,7 @@ use walkdir::WalkDir;
 use super::sandbox::{Home, Sandbox};
 use super::{RenderError, Work};
 use crate::object::{Object, ObjectRef};
+use crate::secrets::SecretSource;
 use crate::tool::ToolError;
 use crate::yaml::{YamlLimits, parse_one};
 
@@ -39,7 +40,7 @@ pub(super) fn render(work: &Work<'_>, sandbox: &mut Sandbox<'_>) -> Result<Vec<O
     }
     // Fourteen hours ahead: what writes the local date or hour differs as well.
     let second = run(work, sandbox, &program, &arguments, "Pacific/Kiritimati")?;
-    match difference(&first, &second) {
+    match difference(&carried(work, &first), &carried(work, &second)) {
         None => Ok(first),
         Some((object, field)) => {
             Err(RenderError::NotDeterministic { entry: work.entry.path.clone(), object: object.to_string(), field })
@@ -185,12 +186,27 @@ fn mentions_now(text: &[u8]) -> bool {
     hits.into_iter().any(|(at, _)| !word(at.checked_sub(1).and_then(|b| text.get(b))) && !word(text.get(at + 3)))
 }
 
+/// The objects that a site will get: without tests, and without Secrets whose data comes from the site, which
+/// charts like to fill with fresh passwords.
+fn carried(work: &Work<'_>, objects: &[Object]) -> BTreeMap<ObjectRef, Value> {
+    let stays = |object: &&Object| !is_test(object) && !from_site(work, object);
+    objects.iter().filter(stays).map(|object| (object.reference(), object.value.clone())).collect()
+}
+
+fn from_site(work: &Work<'_>, object: &Object) -> bool {
+    let release = work.target.namespace.unwrap_or_default();
+    let namespace = if object.namespace().is_empty() { release } else { object.namespace() };
+    object.kind() == "Secret"
+        && object.group().is_empty()
+        && work.target.secrets.iter().any(|entry| {
+            entry.name == object.name()
+                && entry.namespace.as_deref().unwrap_or(release) == namespace
+                && matches!(entry.mode, SecretSource::Generate | SecretSource::Existing)
+        })
+}
+
 /// Finds the first object, and the first field in it, in which two renderings differ.
-fn difference(first: &[Object], second: &[Object]) -> Option<(ObjectRef, String)> {
-    let by_name = |objects: &[Object]| -> BTreeMap<ObjectRef, Value> {
-        objects.iter().map(|object| (object.reference(), object.value.clone())).collect()
-    };
-    let (one, other) = (by_name(first), by_name(second));
+fn difference(one: &BTreeMap<ObjectRef, Value>, other: &BTreeMap<ObjectRef, Value>) -> Option<(ObjectRef, String)> {
     let names = one.keys().chain(other.keys());
     let differing = names.filter(|name| one.get(*name) != other.get(*name)).min()?;
     let field = match (one.get(differing), other.get(differing)) {
@@ -247,14 +263,15 @@ mod tests {
     #[test]
     fn differences_name_object_and_field() {
         let secret = |value: &str| {
-            object(json!({
+            let secret = object(json!({
                 "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"a/b": ["x", value]}
-            }))
+            }));
+            BTreeMap::from([(secret.reference(), secret.value)])
         };
-        assert_eq!(difference(&[secret("1")], &[secret("1")]), None);
-        let (object, field) = difference(&[secret("1")], &[secret("2")]).unwrap();
+        assert_eq!(difference(&secret("1"), &secret("1")), None);
+        let (object, field) = difference(&secret("1"), &secret("2")).unwrap();
         assert_eq!((object.to_string().as_str(), field.as_str()), ("Secret s", "/data/a~1b/1"));
-        let (_, field) = difference(&[secret("1")], &[]).unwrap();
+        let (_, field) = difference(&secret("1"), &BTreeMap::new()).unwrap();
         assert_eq!(field, "");
     }
 

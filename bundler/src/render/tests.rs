@@ -41,7 +41,7 @@ fn entry(path: &str) -> RenderEntry {
 fn rendered(files: &[(&str, &str)], entries: &[RenderEntry]) -> Result<Vec<String>, RenderError> {
     let (_repository, checkout) = checkout(files);
     let kubernetes = KubernetesTarget { version: "1.33".to_owned(), apis: Vec::new() };
-    let target = Target { kubernetes: &kubernetes, namespace: Some("app") };
+    let target = Target { kubernetes: &kubernetes, namespace: Some("app"), secrets: &[] };
     // Without PATH: these must not need any tool.
     let rendered = render(&checkout, entries, &target, &Environment::default())?;
     assert_eq!((rendered.tools.len(), rendered.isolation), (0, None));

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use consign_bundler::render::{Isolation, RenderError};
+use consign_bundler::secrets::SecretEntry;
 use consign_format::error::{Coded, codes};
 use consign_tests::tools::Tool;
 use serde_json::{Value, json};
@@ -132,6 +133,20 @@ fn what_a_template_makes_up_is_refused() {
         let RenderError::NotDeterministic { object, field: at, .. } = &error else { panic!("{error}") };
         assert_eq!((object.as_str(), at.as_str()), ("ConfigMap made-up", field), "{made_up}");
     }
+}
+
+#[test]
+fn what_never_travels_may_be_made_up() {
+    let Some(helm) = tool(Tool::Helm) else { return };
+    let secret =
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: '{{ randAlphaNum 20 }}'}\n";
+    let smoke = hook("smoke-{{ randAlphaNum 5 | lower }}", "test");
+    let repository =
+        chart(&[("charts/viewer/templates/db.yaml", secret), ("charts/viewer/templates/tests/smoke.yaml", &smoke)]);
+    assert_eq!(repository.render(entry(), &[&helm]).unwrap_err().code(), codes::RENDER_NOT_DETERMINISTIC);
+    let declared: Vec<SecretEntry> = serde_json::from_value(json!([{"name": "db", "mode": "generate"}])).unwrap();
+    let rendered = repository.render_with(entry(), &declared, &[&helm]).unwrap();
+    assert!(names(&rendered.objects).contains(&"Secret db".to_owned()));
 }
 
 #[test]

@@ -10,13 +10,13 @@ use serde_json::Value;
 
 use crate::inputs::input;
 
-/// Left out: whole numbers beyond 64 bits with sign, which `kubectl` rounds and we keep.
+/// Left out: whole numbers beyond 64 bits with sign, which `kubectl` rounds and we keep, and `1_`, which is a text here.
 const SCALARS: &str = r#"
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: scalars}
 scalars:
-  numbers: [0755, 0644, -0755, 0o17, 0b11, 0x1F, 1_000, 0_7, 0b1_0, 089, +12, 12e3, 1.0, 1.10, .5, -0, 1e21, 1e20, 1_, _1]
+  numbers: [0755, 0644, -0755, 0o17, 0b11, 0x1F, 1_000, 0_7, 0b1_0, 089, +12, 12e3, 1.0, 1.10, .5, -0, 1e21, 1e20, _1]
   large: [9223372036854775807, 9007199254740993, -9223372036854775808]
   truths: [yes, Yes, YES, on, y, Y, true, True, no, n, N, off, Off, false]
   texts: ["0755", 'yes', 1:30, 2001-01-01, 0x, 1.2.3, v1, "\u00e9", !!str 12, !foo bar]

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use consign_bundler::object::Object;
 use consign_bundler::render::{RenderEntry, RenderError, Rendered, Target, render};
+use consign_bundler::secrets::SecretEntry;
 use consign_bundler::source::{Checkout, ExportLimits, SourceRequest, open};
 use consign_bundler::tool::Environment;
 use consign_format::release::KubernetesTarget;
@@ -52,10 +53,19 @@ impl Repository {
 
     /// Renders entries, given as `release.yaml` has them, with only these tools within reach.
     pub(crate) fn render(&self, entries: serde_json::Value, tools: &[&Path]) -> Result<Rendered, RenderError> {
+        self.render_with(entries, &[], tools)
+    }
+
+    pub(crate) fn render_with(
+        &self,
+        entries: serde_json::Value,
+        secrets: &[SecretEntry],
+        tools: &[&Path],
+    ) -> Result<Rendered, RenderError> {
         let entries: Vec<RenderEntry> = serde_json::from_value(entries).unwrap();
         let kubernetes =
             KubernetesTarget { version: "1.33".to_owned(), apis: vec!["monitoring.coreos.com/v1".to_owned()] };
-        let target = Target { kubernetes: &kubernetes, namespace: Some("app") };
+        let target = Target { kubernetes: &kubernetes, namespace: Some("app"), secrets };
         render(&self.open(), &entries, &target, &environment(tools))
     }
 }
