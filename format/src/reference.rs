@@ -138,9 +138,12 @@ impl FromStr for Reference {
         let (host, repository) = match path.split_once('/') {
             Some((first, rest)) if is_host(first) => (first, rest.to_owned()),
             Some(_) => (DOCKER_HUB, path.to_owned()),
-            None => (DOCKER_HUB, format!("library/{path}")),
+            None => (DOCKER_HUB, path.to_owned()),
         };
         let host = if host == "index.docker.io" { DOCKER_HUB } else { host };
+        // `docker.io/nginx` is as short as `nginx`.
+        let is_single = host == DOCKER_HUB && !repository.contains('/');
+        let repository = if is_single { format!("library/{repository}") } else { repository };
         if !is_host_and_port(host) {
             return Err(refuse("its registry is not a host name"));
         }
@@ -178,6 +181,7 @@ mod tests {
             ("nginx", "docker.io/library/nginx:latest"),
             ("nginx:1.27", "docker.io/library/nginx:1.27"),
             ("bitnami/redis:7", "docker.io/bitnami/redis:7"),
+            ("docker.io/nginx:1", "docker.io/library/nginx:1"),
             ("index.docker.io/library/nginx:1", "docker.io/library/nginx:1"),
             ("quay.io/argoproj/argocd:v3", "quay.io/argoproj/argocd:v3"),
             ("localhost/x", "localhost/x:latest"),

@@ -7,6 +7,8 @@
     reason = "a suite reports by panicking, and writes what may be lost"
 )]
 
+#[path = "registry/client.rs"]
+mod client;
 #[path = "registry/containerd.rs"]
 mod containerd;
 #[path = "registry/podman.rs"]
