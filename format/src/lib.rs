@@ -3,7 +3,7 @@
 //! This crate knows no network, no clock, no environment, no terminal and nothing asynchronous.
 //! It works over bytes and over `Read`, `Write` and `Seek`; time and randomness are arguments.
 //! Everything that both sides of the gap must agree on lives here and nowhere else.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods))]
 
 pub mod archive;
 pub mod canonical;

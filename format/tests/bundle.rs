@@ -1,5 +1,5 @@
 //! A small bundle is read whole, and refused after any change to it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 mod kit;
 

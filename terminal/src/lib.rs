@@ -3,7 +3,7 @@
 //! `consign` and `consign-site` are two programs by one house, so they say the same thing the same way.
 //! A main creates one [`Terminal`], hands its [`Progress`] to the library, and ends in [`Terminal::finish`].
 //! Nothing else in the workspace prints. This crate decides nothing: what it is told, it says.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods))]
 
 pub mod amount;
 pub mod commands;

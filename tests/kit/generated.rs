@@ -5,11 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
+mod fields;
+
 use consign_format::carriage::Carriage;
 use consign_format::receipt::Receipt;
 use consign_format::release::ReleaseManifest;
 use consign_terminal::ErrorDocument;
-use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 
 /// One generated file.
 pub struct Generated {
@@ -29,7 +31,7 @@ pub fn schemas() -> Vec<Generated> {
     ]
 }
 
-/// The page that describes both command lines.
+/// The page that describes both command lines, and the tables of fields inside other pages.
 pub fn docs() -> Vec<Generated> {
     let text = String::from(
         "# Command line\n\nMade from the programs by `cargo xtask docs`. Every command takes `--json`; \
@@ -43,8 +45,25 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in the repository").to_owned()
 }
 
+/// A page with everything between its two markers made anew.
+fn with_table<T: JsonSchema>(path: &str) -> Generated {
+    let page = std::fs::read_to_string(root().join(path)).expect("a page of the docs");
+    let (before, rest) = page.split_once(BEGIN).expect("the page has a marker where its table begins");
+    let (_, after) = rest.split_once(END).expect("the page has a marker where its table ends");
+    let table = fields::table(schema_of::<T>().as_value());
+    Generated { path: path.to_owned(), text: format!("{before}{BEGIN}\n\n{table}\n{END}{after}") }
+}
+
+/// What stands around a table that is made from a type.
+const BEGIN: &str = "<!-- made from the types by `cargo xtask docs` -->";
+const END: &str = "<!-- end of what is made from the types -->";
+
+fn schema_of<T: JsonSchema>() -> Schema {
+    SchemaGenerator::new(SchemaSettings::draft2020_12()).into_root_schema_for::<T>()
+}
+
 fn schema<T: JsonSchema>(name: &str) -> Generated {
-    let mut schema = SchemaGenerator::new(SchemaSettings::draft2020_12()).into_root_schema_for::<T>();
+    let mut schema = schema_of::<T>();
     schema.insert("$id".to_owned(), format!("https://consign.dev/schemas/{name}.json").into());
     let text = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
     Generated { path: format!("schemas/{name}.json"), text: text + "\n" }

@@ -2,7 +2,13 @@
 //!
 //! It fakes nothing that can be had for real, and leaves nothing behind: no process, no file, no port.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a kit reports by failing the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a kit reports by failing the test"
+)]
 
 pub mod cluster;
 pub mod command;

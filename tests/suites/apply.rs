@@ -1,7 +1,14 @@
 //! The handoff `direct` against a real API server: what was applied is there, what left is gone, and nothing else moved.
 //!
 //! Each test keeps to namespaces, products and cluster-wide names of its own on one shared cluster.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "tests"
+)]
 
 #[path = "apply/bench.rs"]
 mod bench;

@@ -1,6 +1,6 @@
 //! The kit's cluster, held to what the other suites take for granted: real controllers, simulated pods, no collisions.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
