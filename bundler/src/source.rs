@@ -12,7 +12,9 @@ use tempfile::TempDir;
 
 use crate::tool::{Environment, ToolError};
 
+mod blobs;
 mod commit;
+mod contents;
 mod export;
 mod git;
 mod location;
@@ -154,7 +156,7 @@ impl Coded for SourceError {
 pub struct Checkout {
     folder: TempDir,
     prefix: PathBuf,
-    contents: export::Contents,
+    contents: contents::Contents,
     provenance: Provenance,
 }
 

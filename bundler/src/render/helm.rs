@@ -99,7 +99,7 @@ fn arguments(work: &Work<'_>) -> Result<Vec<OsString>, RenderError> {
     let namespace = options.namespace.as_deref().or(work.target.namespace).unwrap_or("default");
     let mut words: Vec<OsString> = vec!["template".into(), release.into(), work.path.into()];
     words.extend(["--namespace".into(), namespace.into(), "--include-crds".into()]);
-    words.extend(["--kube-version".into(), work.target.kubernetes.version.clone().into()]);
+    words.extend(["--kube-version".into(), full_version(&work.target.kubernetes.version).into()]);
     for api in &work.target.kubernetes.apis {
         words.extend(["--api-versions".into(), api.into()]);
     }
@@ -107,6 +107,11 @@ fn arguments(work: &Work<'_>) -> Result<Vec<OsString>, RenderError> {
         words.extend(["--values".into(), work.checkout.find(values)?.into()]);
     }
     Ok(words)
+}
+
+/// Helm 3 makes `v1.33.0` of `1.33`, Helm 4 keeps `v1.33`: written out, templates see the same in both.
+fn full_version(version: &str) -> String {
+    if version.split('.').count() == 2 { format!("{version}.0") } else { version.to_owned() }
 }
 
 /// The folder's or package's name, as people name the Helm release after the chart.

@@ -4,17 +4,16 @@
 //! repository write out something else than its tree. Only what the tree says is written, and nothing is
 //! ever written through a link: links are made last, and only if they stay inside.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::{Component, Path, PathBuf};
-use std::process::{ChildStdin, ChildStdout, Stdio};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::{fs, io};
 
 use consign_format::error::{Code, Coded, codes};
 
 use super::SourceError;
+use super::blobs::Blobs;
+use super::contents::Contents;
 use super::git::Git;
-use crate::tool::ToolError;
 
 /// What a tree may hold at most.
 #[derive(Debug, Clone, Copy)]
@@ -116,24 +115,17 @@ impl Coded for TreeError {
     }
 }
 
-/// What was written out, and what was left.
-#[derive(Debug, Default)]
-pub(super) struct Contents {
-    submodules: BTreeSet<String>,
-    pointers: BTreeSet<String>,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
-    mode: Mode,
-    id: String,
-    size: u64,
-    path: String,
+pub(super) struct Entry {
+    pub(super) mode: Mode,
+    pub(super) id: String,
+    pub(super) size: u64,
+    pub(super) path: String,
 }
 
 /// The modes a tree can have (gitformat-index(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(super) enum Mode {
     File,
     Executable,
     Link,
@@ -172,7 +164,7 @@ pub(super) fn export(git: &Git, tree: &str, folder: &Path, limits: &ExportLimits
     Ok(contents)
 }
 
-fn unsafe_entry(path: &str, reason: &'static str) -> TreeError {
+pub(super) fn unsafe_entry(path: &str, reason: &'static str) -> TreeError {
     TreeError::Unsafe { path: path.to_owned(), reason }
 }
 
@@ -270,159 +262,6 @@ fn link(_: &Path, _: &str, _: &str) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "links are not written on this system"))
 }
 
-/// `git cat-file --batch`: one id in, one blob out.
-struct Blobs {
-    child: std::process::Child,
-    ask: Option<ChildStdin>,
-    answer: BufReader<ChildStdout>,
-}
-
-impl Blobs {
-    fn open(git: &Git) -> Result<Self, SourceError> {
-        let run = |source| ToolError::Run { program: "git cat-file".to_owned(), source };
-        let mut command = git.command();
-        command.args(["cat-file", "--batch"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().map_err(run)?;
-        let ask = child.stdin.take();
-        let answer = child.stdout.take().ok_or(SourceError::Answer { command: "cat-file --batch" })?;
-        Ok(Blobs { child, ask, answer: BufReader::with_capacity(1 << 16, answer) })
-    }
-
-    /// Asks for a blob; its content follows on the answer, then a line feed.
-    fn request(&mut self, entry: &Entry) -> Result<(), SourceError> {
-        let answer = || SourceError::Answer { command: "cat-file --batch" };
-        let ask = self.ask.as_mut().ok_or_else(answer)?;
-        writeln!(ask, "{}", entry.id).and_then(|()| ask.flush())?;
-        let mut line = String::new();
-        self.answer.by_ref().take(256).read_line(&mut line)?;
-        let expected = format!("{} blob {}\n", entry.id, entry.size);
-        if line == expected { Ok(()) } else { Err(answer()) }
-    }
-
-    fn finish(&mut self) -> Result<(), SourceError> {
-        let mut end = [0; 1];
-        self.answer.read_exact(&mut end)?;
-        if end == [b'\n'] { Ok(()) } else { Err(SourceError::Answer { command: "cat-file --batch" }) }
-    }
-
-    /// Reads a link's target.
-    fn small(&mut self, entry: &Entry) -> Result<Vec<u8>, SourceError> {
-        // PATH_MAX; no longer link can be made.
-        if entry.size > 4096 {
-            return Err(unsafe_entry(&entry.path, "it is a link with a target longer than 4096 bytes").into());
-        }
-        self.request(entry)?;
-        let mut bytes = Vec::new();
-        self.answer.by_ref().take(entry.size).read_to_end(&mut bytes)?;
-        self.finish()?;
-        Ok(bytes)
-    }
-
-    /// Writes a blob to a new file and tells whether it is a Git LFS pointer.
-    fn write(&mut self, entry: &Entry, path: &Path) -> Result<bool, SourceError> {
-        let refuse = |source| TreeError::Write { path: entry.path.clone(), source };
-        self.request(entry)?;
-        let mut file = create(path, entry.mode == Mode::Executable).map_err(refuse)?;
-        let mut head = Vec::new();
-        self.answer.by_ref().take(entry.size.min(1024)).read_to_end(&mut head)?;
-        file.write_all(&head).map_err(refuse)?;
-        let rest = entry.size - head.len() as u64;
-        let copied = io::copy(&mut self.answer.by_ref().take(rest), &mut file).map_err(refuse)?;
-        if copied != rest {
-            return Err(SourceError::Answer { command: "cat-file --batch" });
-        }
-        self.finish()?;
-        Ok(entry.size <= 1024 && head.starts_with(LFS))
-    }
-
-    fn close(mut self) -> Result<(), SourceError> {
-        drop(self.ask.take());
-        self.child.wait()?;
-        Ok(())
-    }
-}
-
-impl Drop for Blobs {
-    fn drop(&mut self) {
-        // After an error the process waits for a reader; after `close` it has ended and this does nothing.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The first line of a pointer (git-lfs docs/spec.md; always below 1024 bytes).
-const LFS: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
-
-/// Makes a new file with its folders; whatever is there already was not made by this tree.
-fn create(path: &Path, executable: bool) -> io::Result<File> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    set_mode(&file, executable)?;
-    Ok(file)
-}
-
-#[cfg(unix)]
-fn set_mode(file: &File, executable: bool) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    // Not the umask's affair: the same commit looks the same everywhere.
-    file.set_permissions(fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))
-}
-
-#[cfg(not(unix))]
-fn set_mode(_: &File, _: bool) -> io::Result<()> {
-    Ok(())
-}
-
-impl Contents {
-    /// Finds a path as written in `release.yaml`, relative to `prefix`, in the tree at `root`.
-    pub(super) fn find(&self, root: &Path, prefix: &Path, path: &str) -> Result<PathBuf, TreeError> {
-        let outside = || TreeError::Outside { path: path.to_owned() };
-        let inner = inside(&prefix.join(path)).ok_or_else(outside)?;
-        if let Some(submodule) = self.submodules.iter().find(|submodule| inner.starts_with(submodule)) {
-            return Err(TreeError::Submodule { path: path.to_owned(), submodule: submodule.clone() });
-        }
-        let found = root.join(&inner);
-        if !found.exists() {
-            return Err(TreeError::NotFound { path: path.to_owned() });
-        }
-        match self.pointers.iter().find(|pointer| Path::new(pointer).starts_with(&inner)) {
-            Some(pointer) => Err(TreeError::LfsPointer { path: pointer.clone() }),
-            None => Ok(found),
-        }
-    }
-}
-
-impl Contents {
-    /// Sees that a path below `root` is neither in a submodule nor a pointer itself.
-    pub(super) fn vouch(&self, root: &Path, path: &Path) -> Result<(), TreeError> {
-        let Some(inner) = path.strip_prefix(root).ok().and_then(inside) else { return Ok(()) };
-        let shown = || inner.display().to_string();
-        if let Some(submodule) = self.submodules.iter().find(|submodule| inner.starts_with(submodule)) {
-            return Err(TreeError::Submodule { path: shown(), submodule: submodule.clone() });
-        }
-        match inner.to_str().is_some_and(|inner| self.pointers.contains(inner)) {
-            true => Err(TreeError::LfsPointer { path: shown() }),
-            false => Ok(()),
-        }
-    }
-}
-
-/// Resolves `.` and `..` of a relative path; nothing if it leaves where it starts.
-fn inside(path: &Path) -> Option<PathBuf> {
-    let mut inner = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::Normal(name) => inner.push(name),
-            Component::CurDir => {}
-            Component::ParentDir if inner.pop() => {}
-            _ => return None,
-        }
-    }
-    Some(inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -481,26 +320,5 @@ mod tests {
         assert!(check(&entries, &limits).is_ok());
         assert!(check(&entries, &ExportLimits { bytes: 15, ..limits }).is_err());
         assert!(check(&entries, &ExportLimits { entries: 3, ..limits }).is_err());
-    }
-
-    #[test]
-    fn paths_are_found_from_the_prefix() {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir_all(root.path().join("app/deploy")).unwrap();
-        fs::write(root.path().join("app/deploy/a.yaml"), "").unwrap();
-        let contents = Contents {
-            submodules: BTreeSet::from(["app/vendor".to_owned()]),
-            pointers: BTreeSet::from(["big/model.bin".to_owned()]),
-        };
-        fs::create_dir_all(root.path().join("big")).unwrap();
-        let find = |path: &str| contents.find(root.path(), Path::new("app"), path);
-        assert_eq!(find("deploy").unwrap(), root.path().join("app/deploy"));
-        assert_eq!(find("../app/deploy/a.yaml").unwrap(), root.path().join("app/deploy/a.yaml"));
-        assert!(matches!(find("../../etc"), Err(TreeError::Outside { .. })));
-        assert!(matches!(find("/etc"), Err(TreeError::Outside { .. })));
-        assert!(matches!(find("none"), Err(TreeError::NotFound { .. })));
-        assert!(matches!(find("vendor/lib"), Err(TreeError::Submodule { .. })));
-        assert!(matches!(find("../big"), Err(TreeError::LfsPointer { .. })));
-        assert!(matches!(find(".."), Err(TreeError::LfsPointer { .. })));
     }
 }
