@@ -13,6 +13,7 @@ const FOR_SUITES: &[(&str, &str)] = &[
     ("gpg", "gnupg"),
     ("openssl", "openssl"),
     ("jq", "jq"),
+    ("curl", "curl"),
     ("time", "time"),
     ("curl", "curl"),
     ("docker-registry", "docker-registry"),

@@ -14,13 +14,14 @@ pub(crate) fn all() -> Result<(), Failed> {
     // The suites start both programs from the target folder.
     Step::cargo(["build", "--workspace", "--bins"]).run()?;
     let test = Step::cargo(["test", "--workspace", "--no-fail-fast"]);
-    run(test.env("PATH", tools.search_path()?))
+    run(test.env("PATH", tools.search_path()?).env("CONSIGN_BIN_DIR", target().join("debug")))
 }
 
 /// What needs neither root nor Go: unit tests, and the suites about the house itself.
 pub(crate) fn quick() -> Result<(), Failed> {
     // The whole workspace at once: a crate by itself would get other features, and all below it be compiled again.
-    run(Step::cargo(["test", "--workspace", "--lib", "--bins", "--test", "house", "--no-fail-fast"]))
+    let test = Step::cargo(["test", "--workspace", "--lib", "--bins", "--test", "house", "--no-fail-fast"]);
+    run(test.env("CONSIGN_QUICK", "1"))
 }
 
 fn run(test: Step) -> Result<(), Failed> {
