@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod drift;
 pub mod error;
 pub mod health;
+pub mod hooks;
 mod inventory;
 pub mod members;
 mod preflight;
@@ -38,6 +39,15 @@ pub const MANAGER: &str = "consign";
 
 /// How long a definition or namespace may take to be served after it was applied.
 const SERVED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Whether a release is brought in or brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// In.
+    Forward,
+    /// Back: hooks neither run nor go.
+    Back,
+}
 
 /// Fills a buffer with random bytes. Given by `main`, so that the library owns no randomness.
 pub type FillRandom = Box<dyn Fn(&mut [u8]) -> std::io::Result<()> + Send + Sync>;
@@ -70,11 +80,7 @@ impl Handoff for Direct {
     }
 
     async fn apply(&self, desired: &Desired, policy: &Policy, on: &mut OnEvent<'_>) -> Result<ChangeSet, Stopped> {
-        let mut changes = ChangeSet::default();
-        match run::apply(self, desired, policy, &mut changes, on).await {
-            Ok(()) => Ok(changes),
-            Err(error) => Err(Stopped { failure: error.into(), changes }),
-        }
+        run::apply(self, desired, policy, Direction::Forward, on).await
     }
 
     async fn await_healthy(
@@ -83,7 +89,7 @@ impl Handoff for Direct {
         timeout: Duration,
         on: &mut OnEvent<'_>,
     ) -> Result<HealthReport, Failure> {
-        Ok(run::await_healthy(self, desired, timeout, on).await?)
+        Ok(run::await_healthy(self, desired, timeout, Direction::Forward, on).await?)
     }
 
     async fn rollback(
@@ -95,10 +101,10 @@ impl Handoff for Direct {
     ) -> Result<RolledBack, Stopped> {
         // What the failed release was allowed to remove, going back is not; and waves have no say in an emergency.
         let careful = Policy { allow_prune: Vec::new(), wave_timeout: None, ..policy.clone() };
-        let changes = self.apply(previous, &careful, on).await?;
-        match self.await_healthy(previous, timeout, on).await {
+        let changes = run::apply(self, previous, &careful, Direction::Back, on).await?;
+        match run::await_healthy(self, previous, timeout, Direction::Back, on).await {
             Ok(health) => Ok(RolledBack { changes, health }),
-            Err(failure) => Err(Stopped { failure, changes }),
+            Err(error) => Err(Stopped { failure: error.into(), changes }),
         }
     }
 }

@@ -251,6 +251,7 @@ mod tests {
         (root, lookup)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a file that lives as long as the test")]
     fn put(root: &Path, file: &str) {
         std::fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
         std::fs::write(root.join(file), "apiVersion: v1\nkind: Config\n").unwrap();

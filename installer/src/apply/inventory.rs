@@ -11,7 +11,7 @@ use super::api_table::{ApiTable, Served};
 use super::applyset::{self, PARENT_NAMESPACE, PART_OF, Scope};
 use super::prune::{self, Leftover};
 use super::verbs::How;
-use super::{ApplyError, Cluster, MANAGER, preflight};
+use super::{ApplyError, Cluster, Direction, MANAGER, preflight};
 use crate::handoff::{Action, ChangeSet, Event, GroupKind, ObjectKey, OnEvent};
 
 /// Field manager of the parent; kubectl's form `<tool>-applyset`.
@@ -36,6 +36,8 @@ pub(crate) struct Kept<'a> {
     pub(crate) keys: &'a BTreeSet<ObjectKey>,
     /// Kinds that may be pruned although they hold state.
     pub(crate) allow: &'a [String],
+    /// To a release, or back to one.
+    pub(crate) direction: Direction,
 }
 
 impl<'a> Inventory<'a> {
@@ -84,7 +86,13 @@ impl<'a> Inventory<'a> {
             for namespace in namespaces {
                 let items = self.cluster.list_metadata(served, namespace, &label).await;
                 for item in items.map_err(|error| self.cluster.failed(error))? {
-                    found.extend(prune::decide(kind, &item["metadata"], (kept.uids, kept.keys), kept.allow));
+                    found.extend(prune::decide(
+                        kind,
+                        &item["metadata"],
+                        (kept.uids, kept.keys),
+                        kept.allow,
+                        kept.direction,
+                    ));
                 }
             }
         }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::ApplyError;
 use super::api_table::{ApiTable, Served};
 use super::applyset::PART_OF;
+use super::hooks::{self, Hook};
 use super::stage::Position;
 use crate::handoff::{Desired, ObjectKey};
 
@@ -24,6 +25,8 @@ pub struct Member {
     pub position: Position,
     /// The object, with the ApplySet label.
     pub object: Value,
+    /// Whether it is a hook of Helm or Argo CD.
+    pub is_hook: bool,
 }
 
 /// The members of a release in the order of work, and what was left out.
@@ -47,26 +50,26 @@ pub fn read(desired: &Desired, api: &ApiTable, set_id: &str) -> Result<Members, 
     let mut missing = BTreeMap::new();
     for (index, object) in desired.objects.iter().enumerate() {
         let (mut key, api_version) = read_key(index, object)?;
-        if let Some(reason) = left_out(object) {
-            members.skipped.push((key, reason));
+        let hook = hooks::read(&object["metadata"]["annotations"]);
+        let served = api.get(&api_version, &key.kind.kind).map(|served: &Served| served.namespaced);
+        let namespaced = served.or_else(|| defined.get(&(api_version.clone(), key.kind.kind.clone())).copied());
+        if let Some(namespaced) = namespaced {
+            key.namespace = namespace(&key, namespaced, desired)?;
+        }
+        if let Hook::LeftOut(phase) = hook {
+            members.skipped.push((key, format!("hook {phase} is not part of an installation")));
             continue;
         }
-        let namespaced = match api.get(&api_version, &key.kind.kind).map(|served: &Served| served.namespaced) {
-            Some(namespaced) => namespaced,
-            None => match defined.get(&(api_version.clone(), key.kind.kind.clone())) {
-                Some(namespaced) => *namespaced,
-                None => {
-                    missing.entry((api_version, key.kind.kind.clone())).or_insert(key);
-                    continue;
-                }
-            },
-        };
-        key.namespace = namespace(&key, namespaced, desired)?;
+        if namespaced.is_none() {
+            missing.entry((api_version, key.kind.kind.clone())).or_insert(key);
+            continue;
+        }
         if !seen.insert(key.clone()) {
             return Err(invalid(&key, "it is in the release twice"));
         }
         let position = Position::of(&key.kind, object);
-        members.list.push(Member { object: labelled(object, &key, set_id), key, api_version, position });
+        let object = labelled(object, &key, set_id);
+        members.list.push(Member { object, key, api_version, position, is_hook: hook != Hook::None });
     }
     if !missing.is_empty() {
         let missing = missing.into_iter().map(|((version, kind), key)| format!("{version} {kind} ({key})")).collect();
@@ -77,9 +80,9 @@ pub fn read(desired: &Desired, api: &ApiTable, set_id: &str) -> Result<Members, 
 }
 
 impl Members {
-    /// The members in batches of one stage and one wave each, in the order of work.
+    /// The members in batches of one stage, phase and wave each, in the order of work.
     pub fn batches(&self) -> impl Iterator<Item = &[Member]> {
-        self.list.chunk_by(|a, b| (a.position.stage, a.position.wave) == (b.position.stage, b.position.wave))
+        self.list.chunk_by(|a, b| a.position.goes_with(&b.position))
     }
 
     /// The namespaces that the release itself brings.
@@ -117,13 +120,6 @@ fn is_path_segment(text: &str) -> bool {
         && text != "."
         && text != ".."
         && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"/%?#\\\"<>{}|^`".contains(&byte))
-}
-
-/// Argo CD's hook phases that an installation never reaches; the other phases are applied like any object, in waves.
-fn left_out(object: &Value) -> Option<String> {
-    let hook = object.pointer("/metadata/annotations/argocd.argoproj.io~1hook")?.as_str()?;
-    let runs = hook.split(',').map(str::trim).any(|phase| matches!(phase, "PreSync" | "Sync" | "PostSync"));
-    (!runs).then(|| format!("hook {hook} is not part of an installation"))
 }
 
 fn namespace(key: &ObjectKey, namespaced: bool, desired: &Desired) -> Result<String, ApplyError> {

@@ -15,7 +15,7 @@ use super::members::Member;
 use super::refusal::{self, Refused};
 use super::scaling::with_live_replicas;
 use super::verbs::How;
-use super::{ApplyError, Cluster, MANAGER, drift, tracking};
+use super::{ApplyError, Cluster, Direction, MANAGER, drift, tracking};
 use crate::handoff::{Event, ObjectKey, OnEvent, Policy};
 
 /// How many objects are asked about at once.
@@ -38,6 +38,13 @@ pub(crate) enum Verdict {
         /// Its uid, for pruning.
         uid: String,
     },
+    /// A hook that ran before and differs now: it is deleted and runs again, as Helm and Argo CD do by default.
+    Rerun {
+        /// The uid of the one that ran.
+        uid: String,
+    },
+    /// A hook, while going back: not asked about, not touched.
+    LeftAlone,
     /// Cannot be asked about yet: its kind or namespace is not there, or what was there is on its way out.
     Predicted,
 }
@@ -68,6 +75,8 @@ pub(crate) struct Check<'a> {
     pub(crate) policy: &'a Policy,
     /// What an autoscaler of the release scales.
     pub(crate) scaled: &'a BTreeSet<ObjectKey>,
+    /// To a release, or back to one.
+    pub(crate) direction: Direction,
 }
 
 impl Check<'_> {
@@ -97,6 +106,9 @@ impl Check<'_> {
     }
 
     async fn one(&self, member: &Member, absent: &BTreeSet<String>) -> Result<Verdict, Objection> {
+        if member.is_hook && self.direction == Direction::Back {
+            return Ok(Verdict::LeftAlone);
+        }
         let Some(served) = self.api.get(&member.api_version, &member.key.kind.kind) else {
             return Ok(Verdict::Predicted);
         };
@@ -128,7 +140,12 @@ impl Check<'_> {
         let how = How { manager: MANAGER, force, dry_run: true };
         let object = scaled.as_ref().unwrap_or(&member.object);
         let answer = self.cluster.apply(served, &member.key, object, how).await;
-        let answer = answer.map_err(|error| objection(&member.key, error))?;
+        let answer = match (answer.map_err(|error| objection(&member.key, error)), &live) {
+            (Err(Objection::Refused(Refused::Immutable(_))), Some(live)) if runs_once(member) => {
+                return Ok(Verdict::Rerun { uid: uid(live) });
+            }
+            (answer, _) => answer?,
+        };
         Ok(match live {
             None => Verdict::Create,
             Some(live) if foreign.is_some() || drift::differs(&live, &answer, MANAGER) => {
@@ -138,6 +155,10 @@ impl Check<'_> {
             Some(live) => Verdict::Unchanged { uid: uid(&live) },
         })
     }
+}
+
+fn runs_once(member: &Member) -> bool {
+    member.is_hook && (member.key.kind.is("batch", "Job") || member.key.kind.is("", "Pod"))
 }
 
 /// Tells whether a live object is being deleted; a write to it would be lost with it.

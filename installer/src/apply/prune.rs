@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::Direction;
+use super::hooks::{self, Hook};
 use super::stage::Position;
 use crate::handoff::{GroupKind, ObjectKey};
 
@@ -44,6 +46,7 @@ pub(crate) fn decide(
     metadata: &Value,
     desired: (&BTreeSet<String>, &BTreeSet<ObjectKey>),
     allow_prune: &[String],
+    direction: Direction,
 ) -> Option<Leftover> {
     let text = |name: &str| metadata[name].as_str().unwrap_or_default().to_owned();
     let key = ObjectKey::new(kind.clone(), text("namespace"), text("name"));
@@ -56,7 +59,11 @@ pub(crate) fn decide(
     if uid.is_empty() || controlled || endpoints || desired.0.contains(&uid) || desired.1.contains(&key) {
         return None;
     }
-    let kept = opted_out(metadata).or_else(|| holds_state(kind, allow_prune));
+    let left_by_failure = || {
+        let hook = hooks::read(&metadata["annotations"]) != Hook::None;
+        (hook && direction == Direction::Back).then(|| "kept: a hook of the release that is left".to_owned())
+    };
+    let kept = opted_out(metadata).or_else(|| holds_state(kind, allow_prune)).or_else(left_by_failure);
     let position = Position::of(kind, &serde_json::json!({"metadata": {"annotations": metadata["annotations"]}}));
     Some(Leftover { key, uid, kept, position })
 }
@@ -90,7 +97,7 @@ mod tests {
         let allow: Vec<_> = allow.iter().map(|one| one.to_string()).collect();
         let uids = BTreeSet::from(["desired".to_owned()]);
         let keys = BTreeSet::from([ObjectKey::new(GroupKind::new("", "Service"), "n", "web")]);
-        decide(&GroupKind::from_dotted(kind), &metadata, (&uids, &keys), &allow).map(|one| one.kept)
+        decide(&GroupKind::from_dotted(kind), &metadata, (&uids, &keys), &allow, Direction::Forward).map(|one| one.kept)
     }
 
     #[test]
@@ -141,10 +148,22 @@ mod tests {
     }
 
     #[test]
+    fn going_back_leaves_hooks_for_those_who_look_for_the_cause() {
+        let metadata = json!({"name": "a", "uid": "x", "annotations": {"helm.sh/hook": "pre-upgrade"}});
+        let kept = |direction| {
+            let none = (&BTreeSet::new(), &BTreeSet::new());
+            decide(&GroupKind::from_dotted("Job.batch"), &metadata, none, &[], direction).unwrap().kept
+        };
+        assert_eq!(kept(Direction::Forward), None);
+        assert_eq!(kept(Direction::Back).unwrap(), "kept: a hook of the release that is left");
+    }
+
+    #[test]
     fn the_last_applied_goes_first() {
         let leftover = |kind: &str| {
             let metadata = json!({"name": "a", "uid": kind});
-            decide(&GroupKind::from_dotted(kind), &metadata, (&BTreeSet::new(), &BTreeSet::new()), &[]).unwrap()
+            let none = (&BTreeSet::new(), &BTreeSet::new());
+            decide(&GroupKind::from_dotted(kind), &metadata, none, &[], Direction::Forward).unwrap()
         };
         let order =
             in_order(["ConfigMap", "ClusterRole.rbac.authorization.k8s.io", "Deployment.apps"].map(leftover).into());

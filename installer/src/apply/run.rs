@@ -12,8 +12,8 @@ use super::scaling;
 use super::secrets::{self, Secrets};
 use super::stages::Work;
 use super::wait::Wait;
-use super::{ApplyError, Cluster, Direct};
-use crate::handoff::{Action, ChangeSet, Desired, GroupKind, HealthReport, ObjectKey, OnEvent, Plan, Policy};
+use super::{ApplyError, Cluster, Direct, Direction};
+use crate::handoff::{Action, ChangeSet, Desired, GroupKind, HealthReport, ObjectKey, OnEvent, Plan, Policy, Stopped};
 
 /// What is known before the first write.
 pub(super) struct Prepared<'a> {
@@ -25,6 +25,7 @@ pub(super) struct Prepared<'a> {
     pub(super) verdicts: Vec<Verdict>,
     /// What an autoscaler of the release scales.
     pub(super) scaled: BTreeSet<ObjectKey>,
+    pub(super) direction: Direction,
     pub(super) cluster: &'a Cluster,
 }
 
@@ -32,6 +33,7 @@ async fn prepare<'a>(
     direct: &'a Direct,
     desired: &Desired,
     policy: &Policy,
+    direction: Direction,
     on: &mut OnEvent<'_>,
 ) -> Result<Prepared<'a>, ApplyError> {
     let cluster = &direct.cluster;
@@ -41,9 +43,9 @@ async fn prepare<'a>(
     Secrets { cluster, api: &api, desired, members: &members }.check().await?;
     let absent = absent_namespaces(cluster, &api, desired, &members).await?;
     let scaled = scaling::targets(&members.list);
-    let check = Check { cluster, api: &api, set_id: &set_id, policy, scaled: &scaled };
+    let check = Check { cluster, api: &api, set_id: &set_id, policy, scaled: &scaled, direction };
     let verdicts = check.all(&members.list, &absent, on).await?;
-    Ok(Prepared { api, set_id, members, verdicts, scaled, cluster })
+    Ok(Prepared { api, set_id, members, verdicts, scaled, direction, cluster })
 }
 
 /// Namespaces that members name and that are not there. One that the release does not bring is an error now, not later.
@@ -88,14 +90,15 @@ pub(super) async fn plan(
     policy: &Policy,
     on: &mut OnEvent<'_>,
 ) -> Result<Plan, ApplyError> {
-    let prepared = prepare(direct, desired, policy, on).await?;
+    let prepared = prepare(direct, desired, policy, Direction::Forward, on).await?;
     let inventory = Inventory::open(prepared.cluster, &prepared.api, &desired.product, &desired.tooling).await?;
     let mut plan = Plan::default();
     let mut uids = BTreeSet::new();
     for (member, verdict) in prepared.members.list.iter().zip(&prepared.verdicts) {
         let action = match verdict {
             Verdict::Create | Verdict::Predicted => Action::Created,
-            Verdict::Configure { .. } => Action::Configured,
+            Verdict::Configure { .. } | Verdict::Rerun { .. } => Action::Configured,
+            Verdict::LeftAlone => Action::Skipped,
             Verdict::Unchanged { uid } => {
                 uids.insert(uid.clone());
                 Action::Unchanged
@@ -110,7 +113,7 @@ pub(super) async fn plan(
         plan.changes.push(key, Action::Skipped, Some(reason));
     }
     let keys = prepared.members.list.iter().map(|one| one.key.clone()).collect();
-    let kept = Kept { uids: &uids, keys: &keys, allow: &policy.allow_prune };
+    let kept = Kept { uids: &uids, keys: &keys, allow: &policy.allow_prune, direction: Direction::Forward };
     for leftover in inventory.leftovers(&prepared.api, &kept).await? {
         let action = if leftover.kept.is_some() { Action::Skipped } else { Action::Deleted };
         plan.changes.push(leftover.key, action, leftover.kept);
@@ -118,32 +121,43 @@ pub(super) async fn plan(
     Ok(plan)
 }
 
-/// Makes the cluster hold the desired state. `changes` says what was done, also after an error.
+/// Makes the cluster hold the desired state.
 pub(super) async fn apply(
     direct: &Direct,
     desired: &Desired,
     policy: &Policy,
-    changes: &mut ChangeSet,
+    direction: Direction,
     on: &mut OnEvent<'_>,
-) -> Result<(), ApplyError> {
-    let cluster = &direct.cluster;
-    let prepared = prepare(direct, desired, policy, on).await?;
-    let scope = Scope::of(&prepared.members.list);
-    let opening_api = prepared.api.clone();
-    let mut inventory = Inventory::open(cluster, &opening_api, &desired.product, &desired.tooling).await?;
+) -> Result<ChangeSet, Stopped> {
+    let mut changes = ChangeSet::default();
+    let prepared = match prepare(direct, desired, policy, direction, on).await {
+        Ok(prepared) => prepared,
+        Err(error) => return Err(Stopped { failure: error.into(), changes }),
+    };
+    let work = Work { direct, desired, policy, prepared, uids: BTreeSet::new(), secrets_made: false };
+    match write(work, &mut changes, on).await {
+        Ok(()) => Ok(changes),
+        Err(error) => Err(Stopped { failure: error.into(), changes }),
+    }
+}
 
-    inventory::ensure_home(cluster, &prepared.api).await?;
+/// Everything after the first write. `changes` says what was done, also after an error.
+async fn write(mut work: Work<'_>, changes: &mut ChangeSet, on: &mut OnEvent<'_>) -> Result<(), ApplyError> {
+    let (cluster, desired, direction) = (work.prepared.cluster, work.desired, work.prepared.direction);
+    let scope = Scope::of(&work.prepared.members.list);
+    let opening_api = work.prepared.api.clone();
+    let mut inventory = Inventory::open(cluster, &opening_api, &desired.product, &desired.tooling).await?;
+    inventory::ensure_home(cluster, &opening_api).await?;
     inventory.write(&inventory.before.union(&scope)).await?;
-    for (key, reason) in &prepared.members.skipped {
+    for (key, reason) in &work.prepared.members.skipped {
         changes.push(key.clone(), Action::Skipped, Some(reason.clone()));
     }
-    let mut work = Work { direct, desired, policy, prepared, uids: BTreeSet::new(), secrets_made: false };
     work.namespace(changes, on).await?;
     work.stages(changes, on).await?;
 
-    let Work { prepared, uids, .. } = work;
+    let Work { prepared, uids, policy, .. } = work;
     let keys = prepared.members.list.iter().map(|one| one.key.clone()).collect();
-    let kept = Kept { uids: &uids, keys: &keys, allow: &policy.allow_prune };
+    let kept = Kept { uids: &uids, keys: &keys, allow: &policy.allow_prune, direction };
     let leftovers = inventory.leftovers(&prepared.api, &kept).await?;
     inventory.prune(&prepared.api, leftovers, changes, on).await?;
     inventory.write(&scope).await
@@ -154,10 +168,12 @@ pub(super) async fn await_healthy(
     direct: &Direct,
     desired: &Desired,
     timeout: Duration,
+    direction: Direction,
     on: &mut OnEvent<'_>,
 ) -> Result<HealthReport, ApplyError> {
     let api = ApiTable::discover(&direct.cluster).await?;
     let set_id = applyset::id(&applyset::parent_key(&desired.product));
-    let members = members::read(desired, &api, &set_id)?;
+    let mut members = members::read(desired, &api, &set_id)?;
+    members.list.retain(|member| !member.is_hook || direction == Direction::Forward);
     Wait { cluster: &direct.cluster, api: &api }.until_healthy(&members.list, timeout, on).await
 }

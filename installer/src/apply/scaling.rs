@@ -65,6 +65,7 @@ mod tests {
             position: Position::of(&kind, &object),
             key: ObjectKey::new(kind, "n", "scaler"),
             api_version: "autoscaling/v2".into(),
+            is_hook: false,
             object,
         };
         let targets: Vec<_> = targets(&[member]).iter().map(ToString::to_string).collect();

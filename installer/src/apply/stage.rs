@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use super::hooks::{self, Hook, Phase};
 use crate::handoff::GroupKind;
 
 /// What must stand before what. The order of the variants is the order of work.
@@ -64,12 +65,14 @@ const EARLY: [&str; 13] = [
 const LATE: [&str; 3] = ["PodDisruptionBudget", "Ingress", "APIService"];
 const WORKLOADS: [&str; 6] = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Pod", "Job"];
 
-/// Where an object comes in the order: stage, sync wave, rank of its kind.
+/// Where an object comes in the order: stage, phase, sync wave, rank of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The stage.
     pub stage: Stage,
-    /// `argocd.argoproj.io/sync-wave`, 0 where absent.
+    /// Before, with or after the rest: hooks.
+    pub phase: Phase,
+    /// `argocd.argoproj.io/sync-wave`, or the weight of a hook; 0 where absent.
     pub wave: i64,
     /// The rank of the kind.
     pub rank: usize,
@@ -78,12 +81,18 @@ pub struct Position {
 impl Position {
     /// Finds an object's place. A wave that is no number counts as 0, as with Argo CD.
     pub fn of(kind: &GroupKind, object: &Value) -> Position {
-        let wave = object
-            .pointer("/metadata/annotations/argocd.argoproj.io~1sync-wave")
-            .and_then(Value::as_str)
-            .and_then(|text| text.trim().parse().ok())
-            .unwrap_or(0);
-        Position { stage: Stage::of(kind), wave, rank: rank(kind) }
+        let annotations = &object["metadata"]["annotations"];
+        let (stage, phase) = match (Stage::of(kind), hooks::read(annotations)) {
+            // A definition or a webhook keeps its stage whatever a hook says: others need it, or must come before it.
+            (Stage::Workloads, Hook::Runs(phase)) => (Stage::Workloads, phase),
+            (stage, _) => (stage, Phase::With),
+        };
+        Position { stage, phase, wave: hooks::wave(annotations), rank: rank(kind) }
+    }
+
+    /// Tells whether two objects belong to the same batch.
+    pub fn goes_with(&self, other: &Position) -> bool {
+        (self.stage, self.phase, self.wave) == (other.stage, other.phase, other.wave)
     }
 }
 
@@ -143,6 +152,18 @@ mod tests {
         assert!(position("apps", "Deployment", None) < late_service);
         assert!(position("", "Namespace", Some("9")) < late_service);
         assert_eq!(position("", "Service", Some("first")).wave, 0);
+    }
+
+    #[test]
+    fn hooks_come_before_or_after_the_rest_of_their_stage() {
+        let hook = |said: &str| {
+            let object = json!({"metadata": {"annotations": {"helm.sh/hook": said, "helm.sh/hook-weight": "9"}}});
+            Position::of(&GroupKind::new("batch", "Job"), &object)
+        };
+        let first = position("", "ServiceAccount", Some("-100"));
+        assert!(position("storage.k8s.io", "StorageClass", None) < hook("pre-install"));
+        assert!(hook("pre-install") < first && first < hook("post-install"));
+        assert!(hook("post-install") < position("admissionregistration.k8s.io", "MutatingWebhookConfiguration", None));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::api_table::{ApiTable, Served};
+use super::cluster::CallError;
 use super::error::Refusal;
 use super::members::{self, Member};
 use super::preflight::{self, Check, Verdict};
@@ -98,29 +99,47 @@ impl Work<'_> {
         self.ask_predicted(range.clone()).await?;
         let mut wrote = false;
         for index in range {
-            let member = &self.prepared.members.list[index];
-            let (action, uid) = match &self.prepared.verdicts[index] {
-                Verdict::Unchanged { uid } => (Action::Unchanged, uid.clone()),
-                Verdict::Create => (Action::Created, self.write(member, &member.object, None).await?),
-                Verdict::Predicted => {
-                    self.gone(member).await?;
-                    (Action::Created, self.write(member, &member.object, None).await?)
-                }
-                Verdict::Configure { adopted, scaled } => {
-                    let object = scaled.as_ref().unwrap_or(&member.object);
-                    (Action::Configured, self.write(member, object, adopted.as_ref()).await?)
-                }
-            };
-            wrote |= action != Action::Unchanged;
-            self.uids.insert(uid);
-            on(Event::Object(changes.push(member.key.clone(), action, None).clone()));
+            let (action, note) = self.one(index).await?;
+            wrote |= matches!(action, Action::Created | Action::Configured);
+            let key = self.prepared.members.list[index].key.clone();
+            on(Event::Object(changes.push(key, action, note.map(str::to_owned)).clone()));
         }
         Ok(wrote)
     }
 
+    /// Does what the verdict about one member says.
+    async fn one(&mut self, index: usize) -> Result<(Action, Option<&'static str>), ApplyError> {
+        let member = &self.prepared.members.list[index];
+        let (action, note, uid) = match &self.prepared.verdicts[index] {
+            Verdict::Unchanged { uid } => (Action::Unchanged, None, uid.clone()),
+            Verdict::LeftAlone => return Ok((Action::Skipped, Some("a hook does not run again when going back"))),
+            Verdict::Create => (Action::Created, None, self.write(member, &member.object, None).await?),
+            Verdict::Predicted => {
+                self.gone(member).await?;
+                (Action::Created, None, self.write(member, &member.object, None).await?)
+            }
+            Verdict::Configure { adopted, scaled } => {
+                let object = scaled.as_ref().unwrap_or(&member.object);
+                (Action::Configured, None, self.write(member, object, adopted.as_ref()).await?)
+            }
+            Verdict::Rerun { uid } => {
+                let deleted = self.prepared.cluster.delete(self.served(member)?, &member.key, uid).await;
+                deleted.map_err(|error| self.refused(member, error))?;
+                self.gone(member).await?;
+                (Action::Configured, Some("a hook that runs again"), self.write(member, &member.object, None).await?)
+            }
+        };
+        self.uids.insert(uid);
+        Ok((action, note))
+    }
+
+    fn refused(&self, member: &Member, error: CallError) -> ApplyError {
+        preflight::into_error(self.prepared.cluster, preflight::objection(&member.key, error))
+    }
+
     async fn ask_predicted(&mut self, range: Range<usize>) -> Result<(), ApplyError> {
-        let Prepared { api, set_id, members, verdicts, scaled, cluster } = &mut self.prepared;
-        let check = Check { cluster, api, set_id, policy: self.policy, scaled };
+        let Prepared { api, set_id, members, verdicts, scaled, direction, cluster } = &mut self.prepared;
+        let check = Check { cluster, api, set_id, policy: self.policy, scaled, direction: *direction };
         for index in range.filter(|index| verdicts[*index] == Verdict::Predicted).collect::<Vec<_>>() {
             let member = &members.list[index];
             // A bare Pod may wait for a ServiceAccount of this very batch: the write itself asks.
@@ -138,7 +157,7 @@ impl Work<'_> {
     async fn write(&self, member: &Member, object: &Value, adopted: Option<&Value>) -> Result<String, ApplyError> {
         let cluster = self.prepared.cluster;
         let served = self.served(member)?;
-        let refused = |error| preflight::into_error(cluster, preflight::objection(&member.key, error));
+        let refused = |error| self.refused(member, error);
         let how = How { manager: MANAGER, force: self.policy.force_conflicts || adopted.is_some(), dry_run: false };
         let live = cluster.apply(served, &member.key, object, how).await.map_err(refused)?;
         if let Some(marks) = adopted.filter(|marks| !marks.is_null()) {

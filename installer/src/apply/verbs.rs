@@ -23,6 +23,9 @@ fn built<E: std::fmt::Display>(
     request.map_err(|error| CallError::Unreachable(format!("the request cannot be made: {error}")))
 }
 
+/// Makes one of kube's list requests.
+type ListRequest = fn(&Request, &ListParams) -> Result<http::Request<Vec<u8>>, kube::core::request::Error>;
+
 /// How to apply.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct How<'a> {
@@ -121,7 +124,7 @@ impl Cluster {
         served: &Served,
         namespace: &str,
         selector: &Selector<'_>,
-        list: fn(&Request, &ListParams) -> Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+        list: ListRequest,
     ) -> Result<Vec<Value>, CallError> {
         let mut params = ListParams::default().limit(PAGE);
         params.label_selector = (!selector.labels.is_empty()).then(|| selector.labels.to_owned());

@@ -120,7 +120,7 @@ impl Wait<'_> {
     ) {
         let ready = total - open.len().min(total);
         let reasons: Vec<_> = open.iter().map(|one| format!("{}: {}", one.member.key, in_words(&one.health))).collect();
-        let deep = round % DEEP == 0;
+        let deep = round.is_multiple_of(DEEP);
         if !deep && (ready, &reasons) == (told.0, &told.1) {
             return;
         }
@@ -252,7 +252,13 @@ mod tests {
     fn member() -> Member {
         let kind = GroupKind::new("", "Pod");
         let position = Position::of(&kind, &json!({}));
-        Member { key: ObjectKey::new(kind, "n", "a"), api_version: "v1".into(), position, object: json!({}) }
+        Member {
+            key: ObjectKey::new(kind, "n", "a"),
+            api_version: "v1".into(),
+            is_hook: false,
+            position,
+            object: json!({}),
+        }
     }
 
     fn failing(member: &Member) -> Vec<Open<'_>> {

@@ -101,6 +101,7 @@ pub(crate) fn kubectl(arguments: &[&str]) -> Result<String, String> {
 }
 
 /// Runs kubectl with a manifest on its input.
+#[expect(clippy::disallowed_methods, reason = "a temporary file")]
 pub(crate) fn kubectl_with(arguments: &[&str], manifest: &Value) -> Result<String, String> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), manifest.to_string()).unwrap();

@@ -151,6 +151,7 @@ async fn the_parent_of_another_tool_is_not_touched() {
     assert_eq!(live("cm b -n parent"), None);
 }
 
+#[expect(clippy::disallowed_methods, reason = "a temporary file")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_there_is_told_by_its_address() {
     let _ = rustls::crypto::ring::default_provider().install_default();

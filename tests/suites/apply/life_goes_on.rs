@@ -111,3 +111,57 @@ async fn five_hundred_objects_are_a_small_thing() {
     let changes = bench.apply(&release("many", vec![config_map("map-0")])).await.unwrap();
     assert_eq!(changes.counts().deleted, 499);
 }
+
+fn hook_job(image: &str) -> serde_json::Value {
+    let mut hook = job("migrate", image);
+    hook["metadata"]["annotations"] = json!({"helm.sh/hook": "pre-install,pre-upgrade", "helm.sh/hook-weight": "-5"});
+    hook
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_runs_before_the_rest_once_for_each_change_and_never_when_going_back() {
+    let mut bench = Bench::new().await;
+    let test = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "smoke", "annotations": {"helm.sh/hook": "test"}},
+        "spec": {"containers": [{"name": "app", "image": "demo/smoke"}]}});
+    let first = release("hooked", vec![config_map("a"), hook_job("demo/migrate:1"), test]);
+    let policy = Policy { wave_timeout: Some(LONG), ..Policy::default() };
+    let changes = bench.apply_with(&first, &policy).await.unwrap();
+    assert_eq!(
+        changed(&changes),
+        [
+            "Pod hooked/smoke skipped (hook test is not part of an installation)",
+            "Namespace hooked created (the release's namespace)",
+            "Job hooked/migrate created",
+            "ConfigMap hooked/a created"
+        ]
+    );
+    let ran = live("job migrate -n hooked").unwrap();
+    assert_eq!(ran["status"]["succeeded"], 1, "the rest came after it was done");
+    assert_eq!(bench.apply_with(&first, &policy).await.unwrap().counts().configured, 0);
+    assert_eq!(live("job migrate -n hooked").unwrap()["metadata"]["uid"], ran["metadata"]["uid"]);
+
+    let mut other = hook_job("demo/check:1");
+    other["metadata"]["name"] = json!("check");
+    let next = release("hooked", vec![config_map("a"), config_map("b"), hook_job("demo/migrate:2"), other]);
+    let changes = bench.apply_with(&next, &policy).await.unwrap();
+    assert!(
+        changed(&changes).contains(&"Job hooked/migrate configured (a hook that runs again)".to_owned()),
+        "{:?}",
+        changed(&changes)
+    );
+    let again = live("job migrate -n hooked").unwrap();
+    assert_ne!(again["metadata"]["uid"], ran["metadata"]["uid"]);
+
+    let back = bench.rollback(&first).await;
+    assert!(back.health.is_healthy(), "{:?}", back.health.reasons());
+    assert_eq!(
+        changed(&back.changes),
+        [
+            "Pod hooked/smoke skipped (hook test is not part of an installation)",
+            "Job hooked/migrate skipped (a hook does not run again when going back)",
+            "ConfigMap hooked/b deleted",
+            "Job hooked/check skipped (kept: a hook of the release that is left)"
+        ]
+    );
+    assert_eq!(live("job migrate -n hooked").unwrap()["metadata"]["uid"], again["metadata"]["uid"]);
+}
