@@ -13,6 +13,7 @@ use consign_format::error::{Code, Coded, codes};
 use consign_format::{Digest, DigestWriter};
 
 use crate::durable::{Draft, DurableError, Existing, Folder, Step, create_dir};
+use crate::section::Section;
 
 mod bulk;
 mod copy;
@@ -184,8 +185,8 @@ impl BlobFolder {
         self.sync()
     }
 
-    /// Writes a blob that lies in a file (a bundle) at an offset. The kernel copies, and the copy is hashed: a medium
-    /// may answer differently the second time it is asked.
+    /// Writes a blob that lies in a file (a bundle) at an offset, reading it once. Where the kernel can copy between the
+    /// two files it does, and the copy is hashed: a medium may answer differently the second time it is asked.
     pub fn put_from_file(&self, digest: &Digest, size: u64, from: &File, offset: u64) -> Result<(), BlobError> {
         let draft = self.draft_from_file(digest, size, from, offset)?;
         draft.sync()?;
@@ -246,8 +247,12 @@ impl BlobFolder {
     }
 
     /// A draft whose bytes have been checked, not yet synced.
-    fn draft(&self, digest: &Digest, size: u64, mut from: impl Read) -> Result<Draft, BlobError> {
-        let mut draft = DigestWriter::new(self.empty_draft()?);
+    fn draft(&self, digest: &Digest, size: u64, from: impl Read) -> Result<Draft, BlobError> {
+        self.fill(self.empty_draft()?, digest, size, from)
+    }
+
+    fn fill(&self, draft: Draft, digest: &Digest, size: u64, mut from: impl Read) -> Result<Draft, BlobError> {
+        let mut draft = DigestWriter::new(draft);
         let mut buffer = vec![0; usize::try_from(size).unwrap_or(BUFFER).saturating_add(1).min(BUFFER)];
         let mut left = size;
         loop {
@@ -267,8 +272,11 @@ impl BlobFolder {
 
     fn draft_from_file(&self, digest: &Digest, size: u64, from: &File, offset: u64) -> Result<Draft, BlobError> {
         let draft = self.empty_draft()?;
-        let actual = copy::copy_and_hash(&draft, digest, size, from, offset)?;
-        if actual == *digest { Ok(draft) } else { Err(BlobError::Mismatch { expected: *digest, actual }) }
+        match copy::copy_and_hash(&draft, digest, size, from, offset)? {
+            Some(actual) if actual == *digest => Ok(draft),
+            Some(actual) => Err(BlobError::Mismatch { expected: *digest, actual }),
+            None => self.fill(draft, digest, size, Section::new(from, offset, size)),
+        }
     }
 
     /// Gives a checked draft its name. If the name is taken, what has it must be that blob.

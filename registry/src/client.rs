@@ -159,8 +159,11 @@ impl RemoteRegistry {
             }
             Fault::NotFound => SourceError::NotFound { wanted, place },
             Fault::Unauthorized => {
-                // The first refusal says nothing about why: a token that could not be had is only a 401 here.
+                // A refusal says nothing about why: a token that has run out, or could not be had, is only a 401 here.
                 let asked = self.client.auth(&target.image, &target.auth, RegistryOperation::Pull).await;
+                if asked.is_ok() && attempt.may_renew() {
+                    return Ok(());
+                }
                 let source: Box<_> = Box::new(asked.err().unwrap_or(error));
                 SourceError::Unauthorized { wanted, place, had_credentials, source }
             }

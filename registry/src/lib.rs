@@ -13,6 +13,7 @@ pub mod blobs;
 pub mod client;
 pub mod durable;
 pub mod manifest;
+mod section;
 pub mod serve;
 pub mod source;
 

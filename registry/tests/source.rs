@@ -353,11 +353,24 @@ async fn passing_failures_are_tried_again_and_others_are_not() {
         (403, |e| matches!(e, SourceError::Unauthorized { had_credentials: false, .. })),
         (400, |e| matches!(e, SourceError::Protocol { .. })),
     ] {
-        flaky.fail_next(1, status);
+        flaky.fail_next(2, status);
         let error = source.resolve(&reference("app:1")).await.unwrap_err();
         assert!(is_expected(&error), "{status}: {error:?}");
         flaky.fail_next(0, 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_answered_with_a_new_token_once() {
+    let (known, shelf) = Known::new();
+    let served = Served::new(shelf, ServeOptions::default());
+    let flaky = Flaky::new(served.address, true);
+    let source = remote(flaky.address);
+    flaky.fail_next(1, 401);
+    assert_eq!(source.resolve(&reference("app:1")).await.unwrap(), known.app.manifest);
+    flaky.fail_next(2, 401);
+    let refused = source.resolve(&reference("app:1")).await;
+    assert!(matches!(refused, Err(SourceError::Unauthorized { .. })), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ fn folder() -> (tempfile::TempDir, BlobFolder) {
 }
 
 /// Every way of writing one blob, so that each promise is held against all of them.
-const WAYS: [&str; 5] = ["put", "put_from_file", "writer", "bulk put", "bulk put_from_file"];
+const WAYS: [&str; 6] = ["put", "put_from_file", "by hand", "writer", "bulk put", "bulk put_from_file"];
 
 fn write(way: &str, blobs: &BlobFolder, digest: &Digest, size: u64, bytes: &[u8]) -> Result<(), BlobError> {
     let medium = tempfile::NamedTempFile::new().unwrap();
@@ -19,6 +19,11 @@ fn write(way: &str, blobs: &BlobFolder, digest: &Digest, size: u64, bytes: &[u8]
     match way {
         "put" => blobs.put(digest, size, bytes),
         "put_from_file" => blobs.put_from_file(digest, size, &file, 4),
+        // What `put_from_file` does between two file systems.
+        "by hand" => {
+            let draft = blobs.draft(digest, size, Section::new(&file, 4, size))?;
+            blobs.name(draft, digest)
+        }
         "bulk put" => bulk.put(digest, size, bytes).and_then(|()| bulk.finish()),
         "bulk put_from_file" => bulk.put_from_file(digest, size, &file, 4).and_then(|()| bulk.finish()),
         _ => {

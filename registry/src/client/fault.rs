@@ -71,11 +71,12 @@ pub(super) struct Attempt {
     tries: u32,
     pause: Duration,
     longest: Duration,
+    renewed: bool,
 }
 
 impl Attempt {
     pub(super) fn new(tries: u32, first_pause: Duration, longest: Duration) -> Self {
-        Attempt { made: 1, tries: tries.max(1), pause: first_pause, longest }
+        Attempt { made: 1, tries: tries.max(1), pause: first_pause, longest, renewed: false }
     }
 
     /// The pause before the next try, or `None` when there is none.
@@ -87,6 +88,11 @@ impl Attempt {
         let pause = self.pause.min(self.longest);
         self.pause = pause.saturating_mul(2);
         Some(pause)
+    }
+
+    /// Whether a token may be renewed: once.
+    pub(super) fn may_renew(&mut self) -> bool {
+        !std::mem::replace(&mut self.renewed, true)
     }
 
     /// How many tries were made.

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+use crate::section::Section;
 
 /// The most members an archive may have. `docker save` of a thousand images stays far below.
 const MEMBERS: usize = 500_000;
@@ -29,6 +31,7 @@ impl Archive {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         refuse_compressed(&file)?;
+        let length = file.metadata()?.len();
         let mut archive = Archive { file, members: BTreeMap::new(), links: BTreeMap::new() };
         let mut reader = tar::Archive::new(archive.file.try_clone()?);
         for entry in reader.entries_with_seek()? {
@@ -38,6 +41,9 @@ impl Archive {
             match entry.header().entry_type() {
                 tar::EntryType::Regular | tar::EntryType::Continuous => {
                     let member = Member { offset: entry.raw_file_position(), size: entry.size() };
+                    if member.offset.saturating_add(member.size) > length {
+                        return Err(malformed(format!("it ends in the middle of {name}")));
+                    }
                     if archive.members.insert(name.clone(), member).is_some() {
                         return Err(malformed(format!("{name} is in it twice")));
                     }
@@ -67,28 +73,7 @@ impl Archive {
 
     /// Reads a member.
     pub(super) fn reader(&self, member: Member) -> Section<'_> {
-        Section { file: &self.file, at: member.offset, end: member.offset.saturating_add(member.size) }
-    }
-}
-
-/// A part of a file as a reader, without moving the file's own position.
-#[derive(Debug)]
-pub(super) struct Section<'a> {
-    file: &'a File,
-    at: u64,
-    end: u64,
-}
-
-impl Read for Section<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
-        let want = left.min(buf.len());
-        let n = self.file.read_at(&mut buf[..want], self.at)?;
-        if n == 0 && want > 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.at += n as u64;
-        Ok(n)
+        Section::new(&self.file, member.offset, member.size)
     }
 }
 
