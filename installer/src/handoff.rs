@@ -12,6 +12,7 @@ use consign_format::release::SecretRule;
 use serde_json::Value;
 
 pub mod change_set;
+pub mod export;
 pub mod health_report;
 pub mod object_key;
 

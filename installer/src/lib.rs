@@ -1,5 +1,26 @@
-//! Placeholder.
+//! The site: verifies a bundle, loads it, applies it, confirms it, and hands back a signed receipt.
+//!
+//! [`install_bundle`] is the main path and reads like a table of contents; every stage is one file.
+//! Nothing here prints, reads the environment or takes the time; only [`cli`], which `main.rs` runs, does.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods))]
 
+pub mod admit;
 pub mod apply;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod desired;
 pub mod handoff;
+pub mod images;
+pub mod install_bundle;
+pub mod load;
+pub mod open;
+pub mod receipts;
+pub mod serve;
+pub mod site;
+pub mod store;
+pub mod supply;
+pub mod verify_bundle;
+
+pub use site::Site;
+pub use store::Store;

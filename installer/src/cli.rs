@@ -1,0 +1,131 @@
+//! The command line of `consign-site`. One file per command; each says what it will do before it asks for anything.
+//!
+//! This is an edge: it may print (through the terminal), start a runtime, and read what `main` hands it. It decides
+//! nothing that the library could decide.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use consign_format::error::Failure;
+use consign_terminal::Terminal;
+
+use crate::clock::Clocks;
+use crate::config::{ConfigError, SiteConfig};
+use crate::store::Store;
+
+mod completions;
+mod enrol;
+mod explain;
+mod install;
+mod receipts;
+mod runtime;
+mod serve;
+mod status;
+mod verify;
+
+const LONG_ABOUT: &str = "\
+The site's side of Consign: takes a bundle that somebody carried in, checks who signed it and that every byte is \
+the signed one, loads the site's registry, applies the desired state, and hands back a signed receipt.
+
+  consign-site enrol --root FILE --root-sha256 HEX --site NAME    once: whom this site trusts
+  consign-site install /media/usb                                 verify, load, apply, wait, receipt
+  consign-site serve                                              the registry that nodes pull from
+  consign-site status                                             what runs, and how the last run ended
+  consign-site receipts export DIR                                what to carry back
+
+Everything the site keeps lies under /var/lib/consign; a run that was cut off is resumed by running it again.";
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 failed, nothing changed; 2 usage; 3 stopped midway, run again; 10 medium damaged; \
+11 malformed or unsafe; 12 not trusted; 13 older than allowed; 14 not for this site; 15 expired; 16 over limits or \
+no room; 17 not enrolled or state damaged; 19 not upgradable; 20 registry; 21 cluster; 22 not healthy in time, \
+rolled back or halted; 23 base or required product missing; 24 busy or held; 25 refused by policy; 130 interrupted. \
+`consign-site explain CODE` explains an error.";
+
+/// Verifies, loads and applies what was carried in; hands back a receipt.
+#[derive(Debug, Parser)]
+#[command(name = "consign-site", version, long_about = LONG_ABOUT, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Keep everything under this folder instead of `/`: DIR/var/lib/consign and DIR/etc/consign. Then only a cluster
+    /// that was named is used, never one found on this machine.
+    #[arg(long, global = true, value_name = "DIR", default_value = "/", env = "CONSIGN_ROOT_DIR")]
+    root_dir: PathBuf,
+    /// Print one JSON document instead of text, the error included.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Show no progress.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Enrol(enrol::Arguments),
+    Verify(verify::Arguments),
+    Install(install::Arguments),
+    Status(status::Arguments),
+    Serve(serve::Arguments),
+    Receipts(receipts::Arguments),
+    Explain(explain::Arguments),
+    Completions(completions::Arguments),
+}
+
+/// What `main` hands in: the machine as far as this program looks at it.
+pub struct Machine {
+    /// The clocks.
+    pub clocks: Clocks,
+    /// Fills a buffer with random bytes.
+    pub random: fn(&mut [u8]) -> std::io::Result<()>,
+    /// `$KUBECONFIG`
+    pub kubeconfig: Option<OsString>,
+    /// `$KUBERNETES_SERVICE_HOST` and `$KUBERNETES_SERVICE_PORT`
+    pub service: Option<(String, String)>,
+}
+
+/// What every command gets.
+struct Context<'a> {
+    store: Store,
+    machine: &'a Machine,
+    terminal: &'a Terminal,
+}
+
+impl Context<'_> {
+    fn config(&self) -> Result<SiteConfig, ConfigError> {
+        SiteConfig::read(&self.store.config_file())
+    }
+}
+
+/// Runs a command and says how it ended.
+pub fn run(cli: Cli, machine: &Machine) -> ExitCode {
+    let terminal = Terminal::detect(cli.json, cli.quiet);
+    run_on(cli, machine, &terminal)
+}
+
+/// Like [`run`], on a terminal of the caller's; for tests.
+pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
+    let result = absolute(cli.root_dir).and_then(|root| {
+        let context = Context { store: Store::at(&root), machine, terminal };
+        match cli.command {
+            Command::Enrol(arguments) => enrol::run(&context, arguments),
+            Command::Verify(arguments) => verify::run(&context, &arguments),
+            Command::Install(arguments) => install::run(&context, &arguments),
+            Command::Status(arguments) => status::run(&context, &arguments),
+            Command::Serve(arguments) => serve::run(&context, &arguments),
+            Command::Receipts(arguments) => receipts::run(&context, &arguments),
+            Command::Explain(arguments) => explain::run(&context, &arguments),
+            Command::Completions(arguments) => completions::run(&context, &arguments),
+        }
+    });
+    terminal.finish(result)
+}
+
+/// Paths of the store stand in messages and must mean the same wherever they are read.
+fn absolute(root: PathBuf) -> Result<PathBuf, Failure> {
+    let unusable =
+        |source| consign_registry::durable::DurableError::io(consign_registry::durable::Step::Read, &root, source);
+    std::path::absolute(&root).map_err(|source: std::io::Error| unusable(source).into())
+}

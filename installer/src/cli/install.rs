@@ -1,0 +1,132 @@
+//! `consign-site install`
+
+use std::path::{Path, PathBuf};
+
+use consign_format::error::Failure;
+
+use super::{Context, runtime};
+use crate::admit::Ask;
+use crate::apply::{Cluster, Direct, Lookup};
+use crate::config::{HandoffKind, SiteConfig};
+use crate::handoff::export::Export;
+use crate::install_bundle::{Finished, Installed, Order, Planned, count_refusal, install_bundle};
+use crate::site::Site;
+
+/// Installs a bundle: verifies it, loads it, applies it, waits until it is healthy, and writes a receipt.
+///
+/// Nothing is changed before the whole release is here and every byte of it is the signed one. If the release does not
+/// become healthy in time, the site does what the release says (goes back to the one before, or halts) and ends with
+/// exit code 22. A run that was cut off is resumed by running it again.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The bundle, or a folder that holds exactly one, such as /media/usb.
+    path: PathBuf,
+    /// Who brings the desired state into the cluster; else what site.toml says.
+    #[arg(long, value_enum, env = "CONSIGN_HANDOFF")]
+    handoff: Option<HandoffKind>,
+    /// With the handoff `export`: the folder that gets one sub-folder per product.
+    #[arg(long, value_name = "DIR", env = "CONSIGN_EXPORT_DIR")]
+    export_dir: Option<PathBuf>,
+    /// With the handoff `direct`: the kubeconfig; else what site.toml says, $KUBECONFIG, and the usual places.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Try a release again that failed here before.
+    #[arg(long)]
+    retry: bool,
+    /// Stop after the plan and print it; change nothing at all.
+    #[arg(long)]
+    dry_run: bool,
+    /// Refuse what has expired instead of warning; for sites with a clock they trust.
+    #[arg(long)]
+    enforce_expiry: bool,
+}
+
+pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Failure> {
+    let config = context.config()?;
+    let mut site = Site::open_exclusive(context.store.clone())?;
+    let ask = Ask { retry: arguments.retry, enforce_expiry: arguments.enforce_expiry };
+    let order = Order { ask, dry_run: arguments.dry_run };
+    let finished = runtime::block_on(install(context, arguments, &config, &mut site, order));
+    if let Err(failure) = &finished
+        && !arguments.dry_run
+    {
+        count_refusal(&site, failure);
+    }
+    match finished? {
+        Finished::Installed(installed) => tell_installed(context, &installed),
+        Finished::Planned(planned) => tell_planned(context, &planned),
+    }
+    Ok(())
+}
+
+async fn install(
+    context: &Context<'_>,
+    arguments: &Arguments,
+    config: &SiteConfig,
+    site: &mut Site,
+    order: Order,
+) -> Result<Finished, Failure> {
+    let (clocks, progress) = (&context.machine.clocks, context.terminal.progress());
+    let path = &arguments.path;
+    match arguments.handoff.unwrap_or(config.handoff) {
+        HandoffKind::Direct => {
+            let lookup = lookup(context, arguments, config);
+            let connect = async || {
+                let cluster = Cluster::connect(&lookup).await?;
+                Ok(Direct::new(cluster, Box::new(context.machine.random)))
+            };
+            install_bundle(site, path, order, clocks, progress, connect).await
+        }
+        HandoffKind::Export => {
+            let folder = export_dir(arguments.export_dir.as_deref(), config, context);
+            install_bundle(site, path, order, clocks, progress, async || Ok(Export::new(&folder))).await
+        }
+    }
+}
+
+fn lookup(context: &Context<'_>, arguments: &Arguments, config: &SiteConfig) -> Lookup {
+    // Flag, then environment, then file: the file counts only where $KUBECONFIG says nothing.
+    let environment = context.machine.kubeconfig.clone().filter(|list| !list.is_empty());
+    let from_file = config.kubeconfig.clone().filter(|_| environment.is_none());
+    Lookup {
+        flag: arguments.kubeconfig.clone().or(from_file),
+        kubeconfig_env: environment,
+        service: context.machine.service.clone(),
+        root: context.store.root().to_owned(),
+    }
+}
+
+fn export_dir(flag: Option<&Path>, config: &SiteConfig, context: &Context<'_>) -> PathBuf {
+    let named = flag.map(Path::to_owned).or_else(|| config.export_dir.clone());
+    named.unwrap_or_else(|| context.store.dir().join("export"))
+}
+
+fn tell_installed(context: &Context<'_>, installed: &Installed) {
+    installed.warnings.iter().for_each(|warning| context.terminal.warn(warning));
+    let health = match (installed.handoff, installed.health.objects) {
+        ("export", _) => "not known: the objects are in a folder for somebody else to apply".to_owned(),
+        (_, objects) => format!("{objects} objects healthy"),
+    };
+    let human = format!(
+        "{} {} is installed\nsequence  {}\nrelease   {}\nloaded    {}\nobjects   {}\nhealth    {health}\nreceipt   {}",
+        installed.product,
+        installed.version,
+        installed.sequence,
+        installed.release,
+        consign_terminal::bytes(installed.loaded.written),
+        installed.changes.counts(),
+        installed.receipt,
+    );
+    context.terminal.result(installed, human);
+}
+
+fn tell_planned(context: &Context<'_>, planned: &Planned) {
+    planned.warnings.iter().for_each(|warning| context.terminal.warn(warning));
+    let mut human = format!("{} {} would be installed; nothing was changed", planned.product, planned.version);
+    for entry in &planned.plan.changes.entries {
+        let predicted = if planned.plan.predicted.contains(&entry.key) { " (predicted)" } else { "" };
+        human.push_str(&format!("\n  {entry}{predicted}"));
+    }
+    human.push_str(&format!("\n{}", planned.plan.changes.counts()));
+    context.terminal.result(planned, human);
+}

@@ -1,0 +1,140 @@
+//! `consign-site status`
+
+use std::fmt::Write as _;
+
+use consign_format::error::Failure;
+use consign_format::receipt::Receipt;
+use consign_format::{Digest, Name};
+use serde::Serialize;
+
+use super::Context;
+use crate::config::HandoffKind;
+use crate::site::Site;
+use crate::store::journal::Entry;
+use crate::store::products::ProductState;
+
+/// Says what this site is, what runs, and how the last run ended. Changes nothing.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {}
+
+/// The document of `status --json`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    site: Name,
+    enrolment: String,
+    production: bool,
+    domains: Vec<DomainStatus>,
+    products: Vec<ProductState>,
+    handoff: HandoffKind,
+    registry: RegistryStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_receipt: Option<Receipt>,
+    /// Bundles refused since the last receipt.
+    refused: u64,
+    /// The step at which the last run was cut off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_off: Option<Entry>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DomainStatus {
+    domain: Name,
+    root_version: usize,
+    fingerprint: Digest,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RegistryStatus {
+    listen: std::net::SocketAddr,
+    /// Whether somebody answers there.
+    answers: bool,
+}
+
+pub(super) fn run(context: &Context<'_>, _: &Arguments) -> Result<(), Failure> {
+    let site = Site::open(context.store.clone())?;
+    let status = look(context, &site)?;
+    context.terminal.result(&status, human(&status));
+    Ok(())
+}
+
+fn look(context: &Context<'_>, site: &Site) -> Result<Status, Failure> {
+    let config = context.config()?;
+    let domain = |(name, state): (&Name, &crate::site::DomainState)| DomainStatus {
+        domain: name.clone(),
+        root_version: state.roots.len(),
+        fingerprint: Digest::of(state.roots.first().map(String::as_bytes).unwrap_or_default()),
+    };
+    let last = site.store.last_receipt_number()?;
+    let last_receipt = match last {
+        0 => None,
+        n => site.store.read_receipt(n, &site.identity.public_key)?.map(|kept| kept.receipt),
+    };
+    let listen = config.registry.listen;
+    let wait = std::time::Duration::from_millis(300);
+    Ok(Status {
+        site: site.identity.site.clone(),
+        enrolment: site.identity.enrolment.clone(),
+        production: site.identity.production,
+        domains: site.domains.iter().map(domain).collect(),
+        products: site.store.products()?,
+        handoff: config.handoff,
+        registry: RegistryStatus { listen, answers: std::net::TcpStream::connect_timeout(&listen, wait).is_ok() },
+        last_receipt,
+        refused: site.store.refused()?,
+        cut_off: site.store.cut_off()?,
+    })
+}
+
+fn human(status: &Status) -> String {
+    let mut text = format!("site      {}{}", status.site, if status.production { " (production)" } else { "" });
+    for domain in &status.domains {
+        let _ = write!(
+            text,
+            "\ndomain    {} (root {}, enrolled {})",
+            domain.domain, domain.root_version, domain.fingerprint
+        );
+    }
+    let handoff = match status.handoff {
+        HandoffKind::Direct => "direct",
+        HandoffKind::Export => "export",
+    };
+    let answers = if status.registry.answers { "answers" } else { "does not answer" };
+    let _ = write!(text, "\nhandoff   {handoff}\nregistry  {} ({answers})", status.registry.listen);
+    if status.products.is_empty() {
+        text.push_str("\nnothing is installed");
+    }
+    for product in &status.products {
+        let _ = write!(text, "\nproduct   {}", product.product);
+        if let Some(current) = &product.current {
+            let confirmed = if current.confirmed { "confirmed" } else { "NOT confirmed" };
+            let _ = write!(
+                text,
+                "\n  current   {} (sequence {}, {confirmed})",
+                current.release.version, current.release.sequence
+            );
+        }
+        for (word, release) in
+            [("previous", &product.previous), ("staged", &product.staged), ("failed", &product.failed)]
+        {
+            if let Some(release) = release {
+                let _ = write!(text, "\n  {word:<8}  {} (sequence {})", release.version, release.sequence);
+            }
+        }
+    }
+    match &status.last_receipt {
+        Some(receipt) => {
+            let _ = write!(text, "\nreceipt   {}: {}", receipt.n, super::receipts::summary(receipt));
+        }
+        None => text.push_str("\nreceipt   none yet"),
+    }
+    if status.refused > 0 {
+        let _ = write!(text, "\nrefused   {} bundles since then", status.refused);
+    }
+    if let Some(entry) = &status.cut_off {
+        let _ = write!(text, "\nthe last run was cut off at `{}` of {}; run install again", entry.step, entry.product);
+    }
+    text
+}

@@ -1,0 +1,45 @@
+//! `consign-site verify`
+
+use std::path::PathBuf;
+
+use consign_format::error::Failure;
+
+use super::Context;
+use crate::admit::Ask;
+use crate::site::Site;
+use crate::verify_bundle::verify_bundle;
+
+/// Reads a bundle from end to end and says whether this site would take it. Changes nothing.
+///
+/// Checks what `install` checks: signatures against the enrolled root, every byte against the signed digests, the
+/// exact end of the file, sequence, audience, requirements. Not whether the cluster would take it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The bundle, or a folder that holds exactly one.
+    path: PathBuf,
+    /// Refuse what has expired instead of warning; for sites with a clock they trust.
+    #[arg(long)]
+    enforce_expiry: bool,
+}
+
+pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Failure> {
+    let site = Site::open(context.store.clone())?;
+    let ask = Ask { enforce_expiry: arguments.enforce_expiry, ..Ask::default() };
+    let progress = context.terminal.progress();
+    let verified = verify_bundle(&site, &arguments.path, ask, &context.machine.clocks, progress)?;
+    verified.warnings.iter().for_each(|warning| context.terminal.warn(warning));
+    let seen = if verified.again { ", verified here before" } else { "" };
+    let human = format!(
+        "{} {} is what was signed for domain {}\nsequence  {}{seen}\nrelease   {}\ncarries   {} images, {} in {} members",
+        verified.product,
+        verified.version,
+        verified.domain,
+        verified.sequence,
+        verified.release,
+        verified.images,
+        consign_terminal::bytes(verified.bytes),
+        verified.members,
+    );
+    context.terminal.result(&verified, human);
+    Ok(())
+}

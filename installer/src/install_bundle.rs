@@ -1,0 +1,131 @@
+//! The main path of the site: open → verify → load → plan → apply → confirm → receipt.
+//!
+//! The order is TRUST §3. Until loading has ended nothing is changed but the roots, which land even from a bad stick,
+//! and blobs whose digest held, which wait unreferenced. After that every step is on the journal and is resumed by
+//! running again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use consign_format::archive::head::{OpenedBundle, VerifiedBundle};
+use consign_format::error::Failure;
+use consign_format::trust::roots::RootChain;
+use consign_format::{Limits, Name};
+use consign_terminal::{Amount, Progress};
+
+use crate::admit::{Ask, Memory, admit};
+use crate::clock::Clocks;
+use crate::handoff::Handoff;
+use crate::load::load;
+use crate::open::open;
+use crate::site::Site;
+use crate::store::StoreError;
+use crate::store::products::ProductState;
+use crate::supply::{check_room, free_room, supply};
+
+mod activate;
+mod failing;
+mod outcome;
+mod rehearse;
+mod roots;
+mod run;
+mod stage;
+mod steps;
+mod telling;
+
+pub use failing::Unsettled;
+pub use outcome::{Finished, Installed, Planned};
+
+/// What the person asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Order {
+    /// What to be strict or lenient about.
+    pub ask: Ask,
+    /// Stop after the plan; change nothing at all.
+    pub dry_run: bool,
+}
+
+/// Installs a bundle: one file, or the one in a folder. `connect` is called when the bundle is admitted, before it is
+/// loaded: a site without a cluster finds out before an hour of copying, and a bad stick before that.
+pub async fn install_bundle<H: Handoff>(
+    site: &mut Site,
+    path: &Path,
+    order: Order,
+    clocks: &Clocks,
+    progress: &dyn Progress,
+    connect: impl AsyncFnOnce() -> Result<H, Failure>,
+) -> Result<Finished, Failure> {
+    let verifying = steps::Timer::start("verify", clocks);
+    let opened = OpenedBundle::open(open(path)?.file, Limits::DEFAULT)?;
+    let (domain, roots) = site.follow(opened.roots())?;
+    if !order.dry_run {
+        roots::commit(site, &domain, &roots, clocks)?;
+    }
+    let VerifiedBundle { vouched, payload } = opened.read_head()?.verify(&roots)?;
+    let product = site.store.read_product(&domain, &vouched.approval.product)?;
+    let memory = memory(site, &domain, &roots, product.as_ref(), &vouched.approval.product)?;
+    let admission = admit(&vouched, &memory, order.ask, &effective_now(site, &domain, clocks))?;
+    let blobs = site.store.blobs()?;
+    let supply = supply(&vouched.release, &vouched.carriage, &blobs)?;
+    check_room(&supply, site.store.dir(), free_room(site.store.dir())?)?;
+    let handoff = connect().await?;
+    if order.dry_run {
+        return rehearse::rehearse(&vouched, payload, &blobs, &handoff, admission, progress).await;
+    }
+    let mut run = run::Run::begin(site, domain, vouched, product, admission, clocks, progress)?;
+    run.steps.phase(verifying.stop(clocks));
+    run.steps.begin("load")?;
+    progress.phase("loading", Amount::Bytes(supply.bytes));
+    run.loaded = load(payload, &supply, &blobs, progress)?;
+    let desired = stage::stage(&mut run, &blobs)?;
+    run.steps.end()?;
+    activate::activate(&mut run, &handoff, &desired).await
+}
+
+/// What the site remembers, as the decision needs it.
+pub(crate) fn memory<'a>(
+    site: &'a Site,
+    domain: &Name,
+    roots: &'a RootChain,
+    product: Option<&'a ProductState>,
+    name: &Name,
+) -> Result<Memory<'a>, StoreError> {
+    let trust = site.domains.get(domain).map(|state| state.product(name)).unwrap_or_default();
+    let mut confirmed = BTreeMap::new();
+    for other in site.store.products()?.into_iter().filter(|other| other.domain == *domain) {
+        if let Some(release) = other.confirmed() {
+            confirmed.insert(other.product.clone(), release.clone());
+        }
+    }
+    let floor = roots.root().floor.get(name);
+    Ok(Memory { site: &site.identity.site, trust, floor, product, confirmed, installer: env!("CARGO_PKG_VERSION") })
+}
+
+/// The later of the site's clock and the latest signed time it has seen, RFC 3339 in UTC (TRUST §4).
+pub(crate) fn effective_now(site: &Site, domain: &Name, clocks: &Clocks) -> String {
+    let floor = site.domains.get(domain).map_or(0, |state| state.time_floor);
+    let seconds = i64::try_from(clocks.now().max(floor)).unwrap_or(i64::MAX);
+    // A clock beyond the year 9999 has no text; every document has expired by then.
+    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Counts a refused bundle, so that headquarters learns of it from the next receipt. A junk stick can't make anything
+/// grow: it is one number. That it could not be written is no reason to hide why the bundle was refused.
+pub fn count_refusal(site: &Site, failure: &Failure) {
+    use consign_format::Exit;
+    let refused = matches!(
+        failure.code().exit,
+        Exit::Damaged
+            | Exit::Malformed
+            | Exit::Untrusted
+            | Exit::Older
+            | Exit::NotForSite
+            | Exit::Expired
+            | Exit::NotUpgradable
+            | Exit::Missing
+            | Exit::Policy
+    );
+    if refused && let Ok(count) = site.store.refused() {
+        let _ = site.store.set_refused(count.saturating_add(1));
+    }
+}

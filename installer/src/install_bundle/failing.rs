@@ -1,0 +1,182 @@
+//! A release that did not become healthy: back to the one before, or halt, as the release's policy says.
+//!
+//! Going back needs nothing but what is here: the previous release is complete in the store until the next one is
+//! confirmed. What failed is remembered, so that it is not tried again unasked (DESIGN §1.7).
+
+use std::time::Duration;
+
+use consign_format::Name;
+use consign_format::error::{Code, Coded, Failure, codes};
+use consign_format::receipt::Outcome;
+use consign_format::release::OnFailure;
+
+use super::activate::draft;
+use super::run::Run;
+use super::telling::teller;
+use crate::desired::{desired, nothing, policy};
+use crate::handoff::{ChangeSet, Desired, Handoff, HealthReport};
+use crate::receipts::{issue, release_of};
+use crate::store::products::ReleaseRef;
+
+/// What went wrong.
+pub(super) struct Trouble {
+    pub(super) reasons: Vec<String>,
+    pub(super) changes: ChangeSet,
+    pub(super) health: HealthReport,
+    /// The release was current and confirmed before this run: there is nothing to go back from.
+    pub(super) already_current: bool,
+}
+
+/// The end of a release that did not become healthy. Exit 22.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unsettled {
+    /// The release before runs again.
+    #[error("{product} {version} did not become healthy, and {} runs again: {}", back(.to), .reasons.join("; "))]
+    RolledBack {
+        /// The product.
+        product: Name,
+        /// The version that failed.
+        version: String,
+        /// What runs now; `None` where there was no release before.
+        to: Option<String>,
+        /// Why it failed.
+        reasons: Vec<String>,
+    },
+    /// Everything was left as it is.
+    #[error("{product} {version} did not become healthy, and everything was left as it is: {}", .reasons.join("; "))]
+    Halted {
+        /// The product.
+        product: Name,
+        /// The version that failed.
+        version: String,
+        /// Why it failed, and why there was no way back.
+        reasons: Vec<String>,
+    },
+    /// Going back failed as well.
+    #[error("{product} {version} did not become healthy, and going back failed: {}", .reasons.join("; "))]
+    Stuck {
+        /// The product.
+        product: Name,
+        /// The version that failed.
+        version: String,
+        /// Why, both times.
+        reasons: Vec<String>,
+    },
+}
+
+fn back(to: &Option<String>) -> String {
+    to.as_ref().map_or("nothing".to_owned(), |version| format!("version {version}"))
+}
+
+impl Coded for Unsettled {
+    fn code(&self) -> Code {
+        codes::UNHEALTHY
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Unsettled::RolledBack { .. } => {
+                "it is not tried again unasked; mend what is wrong at the site and use --retry, or bring a newer release"
+            }
+            Unsettled::Halted { .. } => "mend what is wrong and use --retry, or bring a newer release",
+            Unsettled::Stuck { .. } => "look at the cluster; run install again with --retry, or bring a newer release",
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Does what the release's policy says and returns what to tell.
+pub(super) async fn fail<H: Handoff>(run: &mut Run<'_>, handoff: &H, trouble: Trouble) -> Failure {
+    match going_back(run, &trouble) {
+        Ok(previous) => match roll_back(run, handoff, trouble, previous).await {
+            Ok(unsettled) => unsettled.into(),
+            Err(failure) => failure,
+        },
+        Err(why) => halt(run, handoff.name(), trouble, why).map_or_else(|failure| failure, Failure::from),
+    }
+}
+
+/// What to go back to (`None`: to nothing), or why not to.
+fn going_back(run: &Run<'_>, trouble: &Trouble) -> Result<Option<ReleaseRef>, Option<&'static str>> {
+    let rollout = &run.vouched.release.rollout;
+    if trouble.already_current {
+        return Err(Some("it was the confirmed release before this run: there is nothing to go back from"));
+    }
+    if rollout.on_failure == OnFailure::Halt {
+        return Err(None);
+    }
+    if rollout.irreversible {
+        return Err(Some("the release says that going back would lose data"));
+    }
+    // TRUST §1: a rollback never goes below the floor.
+    let floor = run.site.floor(&run.domain, &run.product.product);
+    match &run.product.previous {
+        Some(previous) if previous.sequence < floor => Err(Some("the release before is below the root's floor")),
+        previous => Ok(previous.clone()),
+    }
+}
+
+fn halt(run: &mut Run<'_>, handoff: &'static str, trouble: Trouble, why: Option<&str>) -> Result<Unsettled, Failure> {
+    let mut reasons = trouble.reasons;
+    reasons.extend(why.map(str::to_owned));
+    let mut draft = draft(run, Outcome::Halted, handoff, &trouble.changes, &trouble.health);
+    draft.reasons = reasons.clone();
+    issue(run.site, draft, run.clocks)?;
+    if !trouble.already_current {
+        run.product.halt();
+        run.write_product()?;
+    }
+    run.progress.done();
+    Ok(Unsettled::Halted { product: run.product.product.clone(), version: run.release.version.clone(), reasons })
+}
+
+async fn roll_back<H: Handoff>(
+    run: &mut Run<'_>,
+    handoff: &H,
+    trouble: Trouble,
+    previous: Option<ReleaseRef>,
+) -> Result<Unsettled, Failure> {
+    run.steps.begin("rollback")?;
+    let (wanted, timeout) = before(run, previous.as_ref())?;
+    let policy = policy(&run.vouched.release);
+    let back = handoff.rollback(&wanted, &policy, timeout, &mut teller(run.progress)).await;
+    let (product, version) = (run.product.product.clone(), run.release.version.clone());
+    let mut reasons = trouble.reasons;
+    let rolled_back = match back {
+        Ok(rolled_back) => rolled_back,
+        Err(stopped) => {
+            reasons.push(format!("going back failed: {}", stopped.failure));
+            run.steps.failed(&stopped.failure.to_string())?;
+            let mut draft = draft(run, Outcome::Failed, handoff.name(), &trouble.changes, &trouble.health);
+            draft.reasons = reasons.clone();
+            issue(run.site, draft, run.clocks)?;
+            run.product.halt();
+            run.write_product()?;
+            return Ok(Unsettled::Stuck { product, version, reasons });
+        }
+    };
+    run.steps.end()?;
+    if !rolled_back.health.is_healthy() {
+        run.warnings.push(format!("what runs again is not healthy: {}", rolled_back.health.reasons().join("; ")));
+    }
+    let mut draft = draft(run, Outcome::RolledBack, handoff.name(), &rolled_back.changes, &rolled_back.health);
+    draft.reasons = reasons.clone();
+    draft.now_current = previous.as_ref().map(|previous| release_of(&product, previous));
+    issue(run.site, draft, run.clocks)?;
+    run.product.rollback();
+    run.write_product()?;
+    run.progress.done();
+    Ok(Unsettled::RolledBack { product, version, to: previous.map(|previous| previous.version), reasons })
+}
+
+/// The desired state of the release before, from the store, and how long it may take to become healthy.
+fn before(run: &Run<'_>, previous: Option<&ReleaseRef>) -> Result<(Desired, Duration), Failure> {
+    let Some(previous) = previous else {
+        let rollout = &run.vouched.release.rollout;
+        return Ok((nothing(&run.vouched.release), Duration::from_secs(rollout.health_timeout)));
+    };
+    let release = run.site.store.read_release(&previous.digest)?;
+    let blobs = run.site.store.blobs()?;
+    let desired = desired(&release, &|digest, limit| blobs.read(digest, limit))?;
+    Ok((desired, Duration::from_secs(release.rollout.health_timeout)))
+}

@@ -1,0 +1,72 @@
+//! What a run came to, as data for people, `--json` and tests.
+
+use consign_format::receipt::Outcome;
+use consign_format::{Digest, Name};
+use serde::Serialize;
+
+use crate::handoff::{ChangeSet, HealthReport, Plan};
+use crate::load::Loaded;
+
+/// The end of a run that did not fail.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase", untagged)]
+pub enum Finished {
+    /// The release runs and is confirmed.
+    Installed(Installed),
+    /// `--dry-run`: what would have happened.
+    Planned(Planned),
+}
+
+/// A release that was installed.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Installed {
+    /// The domain.
+    pub domain: Name,
+    /// The product.
+    pub product: Name,
+    /// The version.
+    pub version: String,
+    /// The sequence.
+    pub sequence: u64,
+    /// The release's digest.
+    pub release: Digest,
+    /// The bundle's id.
+    pub bundle: Digest,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Who converges the cluster.
+    pub handoff: &'static str,
+    /// Whether it was the current and confirmed release already.
+    pub already_current: bool,
+    /// What was moved.
+    pub loaded: Loaded,
+    /// What was changed.
+    pub changes: ChangeSet,
+    /// Whether it is healthy.
+    pub health: HealthReport,
+    /// What somebody should look at.
+    pub warnings: Vec<String>,
+    /// The number of the receipt.
+    pub receipt: u64,
+}
+
+/// What an install would do.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Planned {
+    /// The product.
+    pub product: Name,
+    /// The version.
+    pub version: String,
+    /// The sequence.
+    pub sequence: u64,
+    /// The release's digest.
+    pub release: Digest,
+    /// Who would converge the cluster.
+    pub handoff: &'static str,
+    /// What would change.
+    pub plan: Plan,
+    /// What somebody should look at.
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,68 @@
+//! One run of an install: what it works on, and what it has found out so far.
+
+use consign_format::Name;
+use consign_format::trust::chain::Vouched;
+use consign_terminal::Progress;
+
+use super::steps::Steps;
+use crate::admit::Admission;
+use crate::clock::Clocks;
+use crate::load::Loaded;
+use crate::site::Site;
+use crate::store::StoreError;
+use crate::store::products::{ProductState, ReleaseRef};
+
+/// A run, from admission to receipt.
+pub(super) struct Run<'a> {
+    pub(super) site: &'a mut Site,
+    pub(super) domain: Name,
+    pub(super) vouched: Vouched,
+    pub(super) release: ReleaseRef,
+    pub(super) product: ProductState,
+    pub(super) loaded: Loaded,
+    pub(super) warnings: Vec<String>,
+    pub(super) steps: Steps<'a>,
+    pub(super) clocks: &'a Clocks,
+    pub(super) progress: &'a dyn Progress,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn begin(
+        site: &'a mut Site,
+        domain: Name,
+        vouched: Vouched,
+        product: Option<ProductState>,
+        admission: Admission,
+        clocks: &'a Clocks,
+        progress: &'a dyn Progress,
+    ) -> Result<Self, StoreError> {
+        let name = vouched.approval.product.clone();
+        let release = ReleaseRef {
+            digest: vouched.release_digest,
+            version: vouched.approval.version.clone(),
+            sequence: vouched.approval.sequence,
+            line: vouched.approval.line.clone(),
+            bundle: vouched.bundle_id,
+        };
+        let product = product.unwrap_or_else(|| ProductState::new(domain.clone(), name.clone()));
+        let steps = Steps::new(&site.store, name, release.digest, clocks)?;
+        let warnings = admission.warnings;
+        Ok(Run {
+            site,
+            domain,
+            vouched,
+            release,
+            product,
+            loaded: Loaded::default(),
+            warnings,
+            steps,
+            clocks,
+            progress,
+        })
+    }
+
+    /// Puts the product's state on the disk.
+    pub(super) fn write_product(&self) -> Result<(), StoreError> {
+        self.site.store.write_product(&self.product)
+    }
+}

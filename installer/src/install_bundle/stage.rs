@@ -1,0 +1,47 @@
+//! Staging: everything of the release is here and whole; it is recorded, and "verified" is committed (TRUST §3.7).
+
+use consign_format::error::{Code, Coded, Failure, codes};
+use consign_registry::BlobFolder;
+
+use super::run::Run;
+use crate::desired::desired;
+use crate::handoff::Desired;
+use crate::images::check_images;
+use crate::store::repositories::{NamesError, names_of};
+
+/// The release names its images in a way no registry can serve.
+#[derive(Debug, thiserror::Error)]
+#[error("the release names an image that no registry can serve")]
+struct BadNames(#[source] NamesError);
+
+impl Coded for BadNames {
+    fn code(&self) -> Code {
+        codes::RELEASE_MALFORMED
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("the release was built wrong; ask those who built it".to_owned())
+    }
+}
+
+/// Checks what was loaded, records the release, and returns the desired state.
+pub(super) fn stage(run: &mut Run<'_>, blobs: &BlobFolder) -> Result<Desired, Failure> {
+    let release = &run.vouched.release;
+    let read = |digest: &_, limit| blobs.read(digest, limit);
+    check_images(release, &read)?;
+    let desired = desired(release, &read)?;
+    let names = names_of(release).map_err(BadNames)?;
+    if !release.files.is_empty() {
+        let warning =
+            format!("{} files of the release lie in the store; this version places none", release.files.len());
+        run.warnings.push(warning);
+    }
+    let store = &run.site.store;
+    store.write_release(&run.release.digest, release)?;
+    store.write_names(&run.release.digest, &names)?;
+    run.product.stage(run.release.clone());
+    // The product's file before the counters: counters without a product are taken for damage, and rightly.
+    run.write_product()?;
+    run.site.commit_verified(&run.domain, &run.vouched)?;
+    Ok(desired)
+}

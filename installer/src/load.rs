@@ -1,0 +1,115 @@
+//! Loading: every member of the payload straight into its place in the store, hashed on the way (TRUST §3.5 to §3.7).
+//!
+//! One read of the medium, one write to the disk, no temporary copy. What the store has already is skipped, unread.
+//! Nothing is visible under its name before its digest holds; what was loaded before a failure may stay, unreferenced.
+
+use std::fs::File;
+use std::io::Seek;
+
+use consign_format::Digest;
+use consign_format::archive::head::ArchiveError;
+use consign_format::archive::payload::{Content, Payload};
+use consign_format::carriage::{Member, Place};
+use consign_format::error::{Code, Coded};
+use consign_registry::blobs::Bulk;
+use consign_registry::{BlobError, BlobFolder};
+use consign_terminal::Progress;
+use serde::Serialize;
+
+use crate::supply::Supply;
+
+/// What loading moved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Loaded {
+    /// Bytes of members read from the medium.
+    pub read: u64,
+    /// Bytes written to the store.
+    pub written: u64,
+}
+
+/// Why loading stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The bundle is not what was signed.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The store cannot take it.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+}
+
+impl Coded for LoadError {
+    fn code(&self) -> Code {
+        match self {
+            LoadError::Archive(error) => error.code(),
+            LoadError::Blob(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            LoadError::Archive(error) => error.hint(),
+            LoadError::Blob(error) => error.hint(),
+        }
+    }
+}
+
+/// Loads what is wanted and returns when it is on the disk and the end of the bundle was the exact one.
+pub fn load(
+    payload: Payload<File>,
+    supply: &Supply,
+    blobs: &BlobFolder,
+    progress: &dyn Progress,
+) -> Result<Loaded, LoadError> {
+    // What a power cut left half written is nobody's; this run holds the lock.
+    blobs.remove_drafts()?;
+    let mut bulk = blobs.bulk();
+    let mut loaded = Loaded::default();
+    payload.each(|member, place, content| {
+        let digest = match place {
+            Place::Blob(digest) | Place::Packed(digest) if supply.wanted.contains(&digest) => digest,
+            Place::Blob(_) | Place::Packed(_) => return content.skip().map_err(LoadError::from),
+            // What makes the file an image layout for others says nothing to a site; it is read through, checked.
+            Place::Layout | Place::Index => {
+                loaded.read += member.length;
+                return Ok(());
+            }
+        };
+        let size = member.packed.as_ref().map_or(member.length, |packed| packed.size);
+        if copied(member, &digest, content, &mut bulk)?.is_none() {
+            bulk.put(&digest, size, content)?;
+        }
+        loaded.read += member.length;
+        loaded.written += size;
+        progress.advance(size);
+        Ok(())
+    })?;
+    bulk.finish()?;
+    Ok(loaded)
+}
+
+/// Copies a stored member inside the kernel; `None` where it is packed.
+fn copied(
+    member: &Member,
+    digest: &Digest,
+    content: &mut Content<'_, File>,
+    bulk: &mut Bulk,
+) -> Result<Option<()>, LoadError> {
+    content.copy_with(|file, length| {
+        let name = || member.name.clone();
+        let position = file.stream_position();
+        let offset = position.map_err(|source| ArchiveError::Unreadable { offset: 0, member: name(), source })?;
+        match bulk.put_from_file(digest, length, file, offset) {
+            Ok(()) => Ok((*digest, ())),
+            // What is wrong with the bundle is said in the bundle's words.
+            Err(BlobError::Mismatch { actual, .. }) => Ok((actual, ())),
+            Err(BlobError::Short { actual, .. }) => {
+                Err(ArchiveError::Truncated { offset: offset + actual, member: name() }.into())
+            }
+            Err(BlobError::Source { source, .. }) => {
+                Err(ArchiveError::Unreadable { offset, member: name(), source }.into())
+            }
+            Err(other) => Err(other.into()),
+        }
+    })
+}

@@ -1,0 +1,174 @@
+//! Opening what was carried in: a plain file or a block device, and nothing else (TRUST §3.1).
+//!
+//! A medium is the enemy's to prepare: a link may lead to a device, a pipe may never end. So the last part of the
+//! path is opened without following it and without waiting, and looked at before the first read.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use consign_format::error::{Code, Coded, codes};
+use rustix::fs::{FileType, Mode, OFlags};
+
+/// The ending of bundle files.
+pub const EXTENSION: &str = "consign";
+
+/// A bundle's file, open for reading.
+#[derive(Debug)]
+pub struct Medium {
+    /// The file.
+    pub file: File,
+    /// Where it lies.
+    pub path: PathBuf,
+}
+
+/// Why nothing is read.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It cannot be opened.
+    #[error("cannot open {}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// It is something that is not read.
+    #[error("{} is {what}, and only a plain file or a block device is read", path.display())]
+    Unsafe {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// The folder holds no bundle.
+    #[error("{} holds no file that ends in .{EXTENSION}", path.display())]
+    None {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder holds several bundles.
+    #[error("{} holds {} bundles: {}", path.display(), names.len(), names.join(", "))]
+    Several {
+        /// The folder.
+        path: PathBuf,
+        /// Their names, ascending.
+        names: Vec<String>,
+    },
+}
+
+impl Coded for OpenError {
+    fn code(&self) -> Code {
+        match self {
+            OpenError::Io { .. } => codes::IO,
+            OpenError::Unsafe { .. } => codes::UNSAFE_MEDIUM,
+            OpenError::None { .. } | OpenError::Several { .. } => codes::WHICH_BUNDLE,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            OpenError::Io { .. } => "check the path, and that the medium is mounted",
+            OpenError::Unsafe { .. } => "name the bundle's file itself; if it came like this, report it",
+            OpenError::None { .. } => "check that this is the right medium and that it is mounted",
+            OpenError::Several { .. } => "name the one to be read",
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Opens a bundle, or the one bundle in a folder.
+pub fn open(path: &Path) -> Result<Medium, OpenError> {
+    let error = |source: rustix::io::Errno| match source {
+        rustix::io::Errno::LOOP => OpenError::Unsafe { path: path.to_owned(), what: "a symbolic link" },
+        source => OpenError::Io { path: path.to_owned(), source: source.into() },
+    };
+    // NOFOLLOW: no link. NONBLOCK: a pipe without a writer must not hang us; for files and disks it means nothing.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(error)?);
+    let stat = rustix::fs::fstat(&file).map_err(error)?;
+    let what = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile | FileType::BlockDevice => return Ok(Medium { file, path: path.to_owned() }),
+        FileType::Directory => return open(&the_one_in(path)?),
+        FileType::Fifo => "a pipe",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice => "a character device",
+        _ => "of an unknown kind",
+    };
+    Err(OpenError::Unsafe { path: path.to_owned(), what })
+}
+
+/// Finds the one bundle in a folder, by name alone. Folders that end in `.consign` do not count, so this ends.
+fn the_one_in(folder: &Path) -> Result<PathBuf, OpenError> {
+    let unreadable = |source| OpenError::Io { path: folder.to_owned(), source };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let is_folder = entry.file_type().map_err(unreadable)?.is_dir();
+        let path = entry.path();
+        // What Finder and friends leave beside a file on a stick begins with a dot.
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !is_folder && !hidden && path.extension().is_some_and(|extension| extension == EXTENSION) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(OpenError::None { path: folder.to_owned() }),
+        _ => {
+            let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Err(OpenError::Several { path: folder.to_owned(), names: found.iter().map(name).collect() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn only_files_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("a.consign"), b"x").unwrap();
+        assert!(open(&at("a.consign")).is_ok());
+        symlink(at("a.consign"), at("link")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        for (path, what) in [
+            (at("link"), "a symbolic link"),
+            (at("pipe"), "a pipe"),
+            (PathBuf::from("/dev/zero"), "a character device"),
+        ] {
+            let error = open(&path).unwrap_err();
+            assert!(matches!(error, OpenError::Unsafe { what: found, .. } if found == what), "{error:?}");
+        }
+        // A socket cannot even be opened (ENXIO); it is refused all the same.
+        assert!(open(&at("socket")).is_err());
+        assert_eq!(open(&at("none")).unwrap_err().code(), codes::IO);
+    }
+
+    #[test]
+    fn a_folder_stands_for_the_one_bundle_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        assert!(matches!(open(dir.path()), Err(OpenError::None { .. })));
+        std::fs::write(at("notes.txt"), b"").unwrap();
+        std::fs::write(at("._b.consign"), b"").unwrap();
+        std::fs::create_dir(at("c.consign")).unwrap();
+        std::fs::write(at("b.consign"), b"").unwrap();
+        assert_eq!(open(dir.path()).unwrap().path, at("b.consign"));
+        std::fs::write(at("a.consign"), b"").unwrap();
+        let error = open(dir.path()).unwrap_err().to_string();
+        assert!(error.ends_with("holds 2 bundles: a.consign, b.consign"), "{error}");
+    }
+
+    #[test]
+    fn a_link_in_a_folder_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        symlink("/dev/zero", dir.path().join("a.consign")).unwrap();
+        assert!(matches!(open(dir.path()), Err(OpenError::Unsafe { .. })));
+    }
+}

@@ -1,0 +1,205 @@
+//! Who this site is and what it trusts: its name, its key, and per domain one file of roots and counters.
+//!
+//! Everything here is read before a bundle is looked at, and refused when any of it is damaged, missing or another
+//! site's (17): a site that forgets is a site that takes old releases.
+
+use std::collections::BTreeMap;
+
+use consign_format::trust::TrustError;
+use consign_format::trust::keys::{PublicKey, SecretKey, Signer};
+use consign_format::trust::roots::RootChain;
+use consign_format::{Name, error::Code, error::Coded, error::codes};
+use serde::{Deserialize, Serialize};
+
+use crate::store::lock::{self, Lock};
+use crate::store::{Store, StoreError, state_file};
+
+pub mod domain;
+pub mod enrol;
+
+pub use domain::{Counter, DomainState, ProductTrust};
+pub use enrol::{Enrolled, Enrolment, enrol};
+
+/// Who a site is. Written once, at the end of its enrolment, and again when a domain is added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Identity {
+    /// The site's name.
+    pub site: Name,
+    /// Made at random at enrolment; names the chain of receipts.
+    pub enrolment: String,
+    /// Whether development roots are refused.
+    pub production: bool,
+    /// The key that receipts are signed with.
+    pub public_key: PublicKey,
+    /// The domains the site is enrolled in.
+    pub domains: Vec<Name>,
+}
+
+/// An enrolled site.
+#[derive(Debug)]
+pub struct Site {
+    /// Its store.
+    pub store: Store,
+    /// Who it is.
+    pub identity: Identity,
+    /// What it trusts and has seen, by domain.
+    pub domains: BTreeMap<Name, DomainState>,
+    /// Held by runs that change something.
+    lock: Option<Lock>,
+}
+
+/// The site cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// Nothing is enrolled here.
+    #[error("no root of trust is enrolled under {}", dir.display())]
+    NotEnrolled {
+        /// The store.
+        dir: std::path::PathBuf,
+    },
+    /// Its files cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The roots in the bundle do not follow those of the site.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// A development root, at a site for production.
+    #[error("root {version} of domain `{domain}` is a development root, and this site is set up for production")]
+    DevelopmentRoot {
+        /// The domain.
+        domain: Name,
+        /// The version of the root.
+        version: u64,
+    },
+}
+
+impl Coded for SiteError {
+    fn code(&self) -> Code {
+        match self {
+            SiteError::NotEnrolled { .. } => codes::NOT_ENROLLED,
+            SiteError::Store(error) => error.code(),
+            SiteError::Trust(error) => error.code(),
+            SiteError::DevelopmentRoot { .. } => codes::DEVELOPMENT_ROOT,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            SiteError::NotEnrolled { .. } => {
+                Some("run consign-site enrol --root FILE --root-sha256 HEX --site NAME first".to_owned())
+            }
+            SiteError::Store(error) => error.hint(),
+            SiteError::Trust(error) => error.hint(),
+            SiteError::DevelopmentRoot { .. } => Some("bring a bundle of the production domain".to_owned()),
+        }
+    }
+}
+
+fn identity_file(store: &Store) -> std::path::PathBuf {
+    store.trust_dir().join("site")
+}
+
+fn key_file(store: &Store) -> std::path::PathBuf {
+    store.trust_dir().join("site.key")
+}
+
+impl Site {
+    /// Opens a site to look at it.
+    pub fn open(store: Store) -> Result<Self, SiteError> {
+        let not_enrolled = || SiteError::NotEnrolled { dir: store.dir().to_owned() };
+        let Some(identity) = state_file::read::<Identity>(&identity_file(&store))? else {
+            return match enrol::was_in_use(&store)? {
+                Some(path) => Err(StoreError::damaged(path, "the site it belongs to is missing").into()),
+                None => Err(not_enrolled()),
+            };
+        };
+        let mut domains = BTreeMap::new();
+        for name in &identity.domains {
+            domains.insert(name.clone(), DomainState::read(&store, &identity, name)?);
+        }
+        let site = Site { store, identity, domains, lock: None };
+        site.check_products()?;
+        Ok(site)
+    }
+
+    /// Opens a site to change it: one run at a time.
+    pub fn open_exclusive(store: Store) -> Result<Self, SiteError> {
+        if !store.trust_dir().exists() {
+            return Err(SiteError::NotEnrolled { dir: store.dir().to_owned() });
+        }
+        let lock = lock::take(&store)?;
+        let mut site = Site::open(store)?;
+        site.lock = Some(lock);
+        Ok(site)
+    }
+
+    /// A product that was applied here has a file; that file gone, its counters may be wrong as well.
+    fn check_products(&self) -> Result<(), StoreError> {
+        for (domain, state) in &self.domains {
+            for (product, trust) in &state.products {
+                if trust.verified.is_some() && self.store.read_product(domain, product)?.is_none() {
+                    return Err(StoreError::Missing { path: self.store.product_file(domain, product) });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the domain whose enrolled root travels in the bundle and follows the bundle's roots from there.
+    /// Nothing is written; see [`Site::commit_roots`].
+    pub fn follow(&self, offered: &[Vec<u8>]) -> Result<(Name, RootChain), SiteError> {
+        let mut refusal = None;
+        for (name, state) in &self.domains {
+            let chain = state.chain(&self.store)?;
+            match chain.follow(offered) {
+                Ok(longer) => {
+                    if longer.root().development && self.identity.production {
+                        let version = longer.root().version;
+                        return Err(SiteError::DevelopmentRoot { domain: name.clone(), version });
+                    }
+                    return Ok((name.clone(), longer));
+                }
+                // Of several domains, the one whose first root is in the bundle has the better reason to tell.
+                Err(error) => match (&refusal, &error) {
+                    (Some(_), TrustError::RootForeign { .. }) => {}
+                    _ => refusal = Some(error),
+                },
+            }
+        }
+        let dir = self.store.dir().to_owned();
+        Err(refusal.map_or(SiteError::NotEnrolled { dir }, SiteError::Trust))
+    }
+
+    /// Commits newer roots at once, so that a revocation lands even from a bad stick (TRUST §3.3).
+    /// Returns the versions before and after, if there are newer ones.
+    pub fn commit_roots(&mut self, domain: &Name, chain: &RootChain) -> Result<Option<(u64, u64)>, SiteError> {
+        let Some(state) = self.domains.get_mut(domain) else { return Ok(None) };
+        let before = state.chain(&self.store)?;
+        let (old, new) = (before.root().version, chain.root().version);
+        if new <= old {
+            return Ok(None);
+        }
+        state.adopt(chain, &self.store)?;
+        state.write(&self.store)?;
+        Ok(Some((old, new)))
+    }
+
+    /// The key that receipts are signed with.
+    pub fn key(&self) -> Result<SecretKey, StoreError> {
+        let path = key_file(&self.store);
+        let pem = state_file::read_bytes(&path, 4096)?.ok_or_else(|| StoreError::Missing { path: path.clone() })?;
+        let text = String::from_utf8_lossy(&pem);
+        let key = SecretKey::from_pem(&text).map_err(|error| StoreError::damaged(&path, error))?;
+        if PublicKey::of(&key as &dyn Signer) != self.identity.public_key {
+            return Err(StoreError::damaged(path, "it is not the key of this site"));
+        }
+        Ok(key)
+    }
+
+    /// The lowest sequence of a product that the newest root accepts; 0 where it names none.
+    pub fn floor(&self, domain: &Name, product: &Name) -> u64 {
+        let chain = self.domains.get(domain).and_then(|state| state.chain(&self.store).ok());
+        chain.and_then(|chain| chain.root().floor.get(product).map(|floor| floor.sequence)).unwrap_or(0)
+    }
+}

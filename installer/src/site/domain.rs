@@ -1,0 +1,140 @@
+//! What a site remembers of one domain: roots, time floor, and counters per product (TRUST §4).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use consign_format::trust::chain::Vouched;
+use consign_format::trust::roots::RootChain;
+use consign_format::{Digest, Name};
+use serde::{Deserialize, Serialize};
+
+use super::Identity;
+use crate::store::{Store, StoreError, state_file};
+
+/// One domain's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DomainState {
+    /// The domain.
+    pub domain: Name,
+    /// The site this belongs to; a copy from another site is refused.
+    pub site: Name,
+    /// The site's enrolment.
+    pub enrolment: String,
+    /// The enrolled root and all that followed, byte for byte.
+    pub roots: Vec<String>,
+    /// The latest signed time of issue this site has seen: seconds since 1970. No clock moves it.
+    pub time_floor: u64,
+    /// Counters by product.
+    pub products: BTreeMap<Name, ProductTrust>,
+}
+
+/// What has been seen of one product.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProductTrust {
+    /// The highest sequence that was verified and loaded whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Counter>,
+    /// The sequence that was applied last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<Counter>,
+    /// The highest versions seen of timestamp, snapshot and targets; kept for the record, they decide nothing.
+    pub versions: [u64; 3],
+}
+
+/// A sequence and the release that has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Counter {
+    /// The sequence.
+    pub sequence: u64,
+    /// The release's digest.
+    pub release: Digest,
+}
+
+impl DomainState {
+    /// A domain on the day of its enrolment.
+    pub(super) fn new(identity: &Identity, domain: &Name, root: &[u8]) -> Self {
+        DomainState {
+            domain: domain.clone(),
+            site: identity.site.clone(),
+            enrolment: identity.enrolment.clone(),
+            roots: vec![String::from_utf8_lossy(root).into_owned()],
+            time_floor: 0,
+            products: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn file(store: &Store, domain: &Name) -> PathBuf {
+        store.trust_dir().join("domains").join(domain.as_str())
+    }
+
+    /// Reads a domain's file, which must be there, of this site and of this enrolment.
+    pub(super) fn read(store: &Store, identity: &Identity, domain: &Name) -> Result<Self, StoreError> {
+        let path = DomainState::file(store, domain);
+        let state: DomainState = state_file::read(&path)?.ok_or_else(|| StoreError::Missing { path: path.clone() })?;
+        if state.domain != *domain || state.site != identity.site || state.enrolment != identity.enrolment {
+            return Err(StoreError::damaged(path, "it belongs to another site, enrolment or domain"));
+        }
+        Ok(state)
+    }
+
+    pub(super) fn write(&self, store: &Store) -> Result<(), StoreError> {
+        state_file::write(&DomainState::file(store, &self.domain), self, 0o600)
+    }
+
+    /// The chain of roots, every signature checked again.
+    pub(super) fn chain(&self, store: &Store) -> Result<RootChain, StoreError> {
+        let files: Vec<Vec<u8>> = self.roots.iter().map(|root| root.clone().into_bytes()).collect();
+        RootChain::restore(&files)
+            .map_err(|error| StoreError::damaged(DomainState::file(store, &self.domain), error.to_string()))
+    }
+
+    /// Takes a longer chain. A floor that says `reset` sets the product's counter back; the floor itself guards
+    /// from below. Of several new roots the newest one's floors count: it was written knowing the others.
+    pub(super) fn adopt(&mut self, chain: &RootChain, store: &Store) -> Result<(), StoreError> {
+        let path = DomainState::file(store, &self.domain);
+        let text = |file: &Vec<u8>| {
+            String::from_utf8(file.clone()).map_err(|_| StoreError::damaged(&path, "a root that is not UTF-8"))
+        };
+        self.roots = chain.files().iter().map(text).collect::<Result<_, _>>()?;
+        for (product, floor) in chain.root().floor.iter().filter(|(_, floor)| floor.reset) {
+            if let Some(trust) = self.products.get_mut(product) {
+                trust.verified = trust.verified.take().filter(|verified| verified.sequence <= floor.sequence);
+            }
+        }
+        Ok(())
+    }
+
+    /// The counters of one product; zero where it was never seen.
+    pub fn product(&self, product: &Name) -> ProductTrust {
+        self.products.get(product).cloned().unwrap_or_default()
+    }
+
+    /// Records that a release was verified and loaded whole (TRUST §3.7).
+    fn verified(&mut self, vouched: &Vouched) {
+        let trust = self.products.entry(vouched.approval.product.clone()).or_default();
+        trust.verified = Some(Counter { sequence: vouched.approval.sequence, release: vouched.release_digest });
+        for (maximum, version) in trust.versions.iter_mut().zip(vouched.versions) {
+            *maximum = version.max(*maximum);
+        }
+        self.time_floor = self.time_floor.max(vouched.approval.issued);
+    }
+}
+
+impl super::Site {
+    /// Commits "verified": the counters and the time floor go up (TRUST §3.7).
+    pub fn commit_verified(&mut self, domain: &Name, vouched: &Vouched) -> Result<(), StoreError> {
+        let Some(state) = self.domains.get_mut(domain) else { return Ok(()) };
+        state.verified(vouched);
+        state.write(&self.store)
+    }
+
+    /// Commits "applied" (TRUST §3.9).
+    pub fn commit_applied(&mut self, domain: &Name, product: &Name, counter: Counter) -> Result<(), StoreError> {
+        let Some(state) = self.domains.get_mut(domain) else { return Ok(()) };
+        state.products.entry(product.clone()).or_default().applied = Some(counter);
+        state.write(&self.store)
+    }
+}

@@ -1,0 +1,117 @@
+//! The site's store: where everything a site keeps lies on the disk, and the one lock over it.
+//!
+//! ```text
+//! ROOT/var/lib/consign/
+//!   blobs/sha256/HEX             written once, by verified rename; the registry serves these files
+//!   products/DOMAIN/PRODUCT      current (+ confirmed), previous, staged, failed
+//!   repositories/HEX             the names that release HEX puts into the registry
+//!   releases/HEX                 release manifests, as they were signed
+//!   trust/site                   who this site is; trust/site.key its secret key
+//!   trust/domains/DOMAIN         roots, time floor, counters per product
+//!   journal/                     what was begun and what was ended
+//!   receipts/NNNNNN.json         hash-chained receipts
+//!   lock                         held by whoever changes anything
+//! ROOT/etc/consign/site.toml     what the administrator decides
+//! ```
+//!
+//! `ROOT` is `/`, or the folder given with `--root-dir`: a site of a tenant, or of a test, in a folder of its own.
+//! Files of state carry their own checksum and are replaced as a whole; one that is damaged is an error (17), and
+//! never a fresh start.
+
+use std::path::{Path, PathBuf};
+
+use consign_format::{Digest, Name};
+use consign_registry::BlobFolder;
+use consign_registry::durable;
+
+pub mod error;
+pub mod journal;
+pub mod lock;
+pub mod products;
+pub mod receipts;
+pub mod releases;
+pub mod repositories;
+pub mod state_file;
+
+pub use error::StoreError;
+
+/// Where things are. Opening a store reads nothing yet.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+    dir: PathBuf,
+}
+
+impl Store {
+    /// The store under a root folder: `/`, or what `--root-dir` names.
+    pub fn at(root: &Path) -> Self {
+        Store { root: root.to_owned(), dir: root.join("var/lib/consign") }
+    }
+
+    /// The root folder everything lies under.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// `ROOT/var/lib/consign`
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// `ROOT/etc/consign/site.toml`
+    pub fn config_file(&self) -> PathBuf {
+        self.root.join("etc/consign/site.toml")
+    }
+
+    /// Makes the folders of a store. For `enrol` alone: everything else finds a store or refuses.
+    pub(crate) fn create(&self) -> Result<(), StoreError> {
+        for (folder, mode) in [
+            ("products", 0o755),
+            ("repositories", 0o755),
+            ("releases", 0o755),
+            ("trust", 0o700),
+            ("trust/domains", 0o700),
+            ("journal", 0o755),
+            ("receipts", 0o755),
+        ] {
+            durable::create_dir(&self.dir.join(folder), mode)?;
+        }
+        self.blobs()?;
+        Ok(())
+    }
+
+    /// The blobs; the folder is made if it is missing.
+    pub fn blobs(&self) -> Result<BlobFolder, StoreError> {
+        Ok(BlobFolder::open(&self.dir)?)
+    }
+
+    /// The file of one product.
+    pub fn product_file(&self, domain: &Name, product: &Name) -> PathBuf {
+        self.dir.join("products").join(domain.as_str()).join(product.as_str())
+    }
+
+    /// The file of one release's names.
+    pub fn repositories_file(&self, release: &Digest) -> PathBuf {
+        self.dir.join("repositories").join(release.hex())
+    }
+
+    /// The file of one release manifest.
+    pub fn release_file(&self, release: &Digest) -> PathBuf {
+        self.dir.join("releases").join(release.hex())
+    }
+
+    /// The folder of what is trusted.
+    pub fn trust_dir(&self) -> PathBuf {
+        self.dir.join("trust")
+    }
+
+    /// The folder of receipts.
+    pub fn receipts_dir(&self) -> PathBuf {
+        self.dir.join("receipts")
+    }
+
+    /// The folder of the journal.
+    pub fn journal_dir(&self) -> PathBuf {
+        self.dir.join("journal")
+    }
+}

@@ -1,0 +1,77 @@
+//! Receipts on the disk: one file each, numbered, never replaced, each naming the digest of the one before.
+
+use std::path::PathBuf;
+
+use consign_format::Digest;
+use consign_format::receipt::{self, Receipt};
+use consign_format::trust::keys::PublicKey;
+use consign_registry::durable::{DurableError, Step, write_new_file};
+
+use super::{Store, StoreError, state_file};
+
+/// A receipt is some kilobytes; a release of 100 000 objects with a reason each would still fit.
+const LIMIT: u64 = 64 << 20;
+
+/// A receipt and the file it lies in.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// The receipt, its signature checked.
+    pub receipt: Receipt,
+    /// The file, as it is handed to headquarters.
+    pub bytes: Vec<u8>,
+    /// The name of the file.
+    pub name: String,
+}
+
+impl Store {
+    fn receipt_file(&self, n: u64) -> PathBuf {
+        self.receipts_dir().join(file_name(n))
+    }
+
+    /// The highest number there is; 0 where there is no receipt.
+    pub fn last_receipt_number(&self) -> Result<u64, StoreError> {
+        let folder = self.receipts_dir();
+        let unreadable = |source| DurableError::io(Step::Read, &folder, source);
+        let mut last = 0;
+        for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
+            let name = entry.map_err(unreadable)?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_suffix(".json")).and_then(|n| n.parse().ok());
+            last = last.max(number.unwrap_or(0));
+        }
+        Ok(last)
+    }
+
+    /// Reads one receipt and checks its signature; `None` where there is none of that number.
+    pub fn read_receipt(&self, n: u64, key: &PublicKey) -> Result<Option<Kept>, StoreError> {
+        let path = self.receipt_file(n);
+        let Some(bytes) = state_file::read_bytes(&path, LIMIT)? else { return Ok(None) };
+        let receipt = receipt::verify(&bytes, key).map_err(|error| StoreError::damaged(&path, error.to_string()))?;
+        if receipt.n != n {
+            return Err(StoreError::damaged(path, format!("it is receipt {}", receipt.n)));
+        }
+        Ok(Some(Kept { receipt, bytes, name: file_name(n) }))
+    }
+
+    /// Reads the whole chain, oldest first, and refuses a gap.
+    pub fn read_receipts(&self, key: &PublicKey) -> Result<Vec<Kept>, StoreError> {
+        let mut chain: Vec<Kept> = Vec::new();
+        for n in 1..=self.last_receipt_number()? {
+            let path = self.receipt_file(n);
+            let kept = self.read_receipt(n, key)?.ok_or_else(|| StoreError::Missing { path: path.clone() })?;
+            if kept.receipt.previous != chain.last().map(|before| Digest::of(&before.bytes)) {
+                return Err(StoreError::damaged(path, "it does not follow the receipt before it"));
+            }
+            chain.push(kept);
+        }
+        Ok(chain)
+    }
+
+    /// Adds a receipt to the chain. One that is there already is never replaced.
+    pub fn write_receipt(&self, n: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        Ok(write_new_file(&self.receipt_file(n), bytes, 0o444)?)
+    }
+}
+
+fn file_name(n: u64) -> String {
+    format!("{n:06}.json")
+}

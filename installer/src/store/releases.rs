@@ -1,0 +1,32 @@
+//! Release manifests, kept as they were signed: what a rollback and the registry read long after the medium is gone.
+
+use consign_format::Digest;
+use consign_format::Limits;
+use consign_format::release::ReleaseManifest;
+use consign_registry::durable::write_file;
+
+use super::{Store, StoreError, state_file};
+
+impl Store {
+    /// Keeps a release manifest under its digest.
+    pub fn write_release(&self, digest: &Digest, manifest: &ReleaseManifest) -> Result<(), StoreError> {
+        let path = self.release_file(digest);
+        // The canonical form is unique, so these are the bytes that were signed; were they not, nothing is kept.
+        let bytes = manifest.to_bytes().map_err(|error| StoreError::damaged(&path, error.to_string()))?;
+        if Digest::of(&bytes) != *digest {
+            return Err(StoreError::damaged(&path, "it is not the manifest that was signed"));
+        }
+        Ok(write_file(&path, &bytes, 0o444)?)
+    }
+
+    /// Reads a release manifest back; it must be there and be the one its name says.
+    pub fn read_release(&self, digest: &Digest) -> Result<ReleaseManifest, StoreError> {
+        let path = self.release_file(digest);
+        let bytes = state_file::read_bytes(&path, Limits::DEFAULT.release)?;
+        let bytes = bytes.ok_or_else(|| StoreError::Missing { path: path.clone() })?;
+        if Digest::of(&bytes) != *digest {
+            return Err(StoreError::damaged(path, "its digest does not hold"));
+        }
+        ReleaseManifest::parse(&bytes).map_err(|error| StoreError::damaged(path, error.to_string()))
+    }
+}

@@ -1,0 +1,146 @@
+//! What of a release is still to be loaded, whether the bundle has it, and whether there is room for it.
+//!
+//! Asked before the first byte is copied: a site finds out at once, and not after an hour of copying.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use consign_format::carriage::{Carriage, Place};
+use consign_format::error::{Code, Coded, codes};
+use consign_format::release::ReleaseManifest;
+use consign_format::{Digest, canonical};
+use consign_registry::{BlobError, BlobFolder};
+
+/// A file occupies whole blocks, and a folder entry; counted generously.
+const PER_FILE: u64 = 8192;
+/// Kept free for state, journal and receipts.
+const RESERVE: u64 = 4 << 20;
+
+/// What is to be loaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Supply {
+    /// Blobs that are not at the site and are in the bundle.
+    pub wanted: BTreeSet<Digest>,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// The release cannot become whole here.
+#[derive(Debug, thiserror::Error)]
+pub enum SupplyError {
+    /// Blobs that are nowhere.
+    #[error("{count} blobs of the release are neither in the bundle nor at this site, such as {first}")]
+    BaseMissing {
+        /// How many.
+        count: usize,
+        /// One of them.
+        first: Digest,
+    },
+    /// There is no room.
+    #[error("loading needs {need} bytes under {}, and {free} are free", path.display())]
+    NoRoom {
+        /// Bytes needed, with what a file system takes for itself.
+        need: u64,
+        /// Bytes free.
+        free: u64,
+        /// Where.
+        path: PathBuf,
+    },
+    /// The file system cannot be asked.
+    #[error("cannot ask how much room there is under {}", path.display())]
+    Unknown {
+        /// Where.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A blob at the site cannot be looked at.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+}
+
+impl Coded for SupplyError {
+    fn code(&self) -> Code {
+        match self {
+            SupplyError::BaseMissing { .. } => codes::BASE_MISSING,
+            SupplyError::NoRoom { .. } => codes::NO_ROOM,
+            SupplyError::Unknown { .. } => codes::IO,
+            SupplyError::Blob(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            SupplyError::BaseMissing { .. } => Some("bring a full bundle of this release".to_owned()),
+            SupplyError::NoRoom { .. } => Some("make room on that disk and run again; nothing was copied".to_owned()),
+            SupplyError::Unknown { .. } => None,
+            SupplyError::Blob(error) => error.hint(),
+        }
+    }
+}
+
+/// Finds what is to be loaded.
+pub fn supply(release: &ReleaseManifest, carriage: &Carriage, blobs: &BlobFolder) -> Result<Supply, SupplyError> {
+    let carried = carried(carriage);
+    let mut supply = Supply::default();
+    let mut missing = Vec::new();
+    for blob in &release.blobs {
+        if blobs.contains(&blob.digest, blob.size)? {
+            continue;
+        }
+        if !carried.contains(&blob.digest) {
+            missing.push(blob.digest);
+        }
+        // The sum of all sizes was checked with the release manifest.
+        supply.bytes += blob.size;
+        supply.wanted.insert(blob.digest);
+    }
+    match missing.first() {
+        Some(first) => Err(SupplyError::BaseMissing { count: missing.len(), first: *first }),
+        None => Ok(supply),
+    }
+}
+
+/// The blobs that a bundle carries, packed or not.
+fn carried(carriage: &Carriage) -> BTreeSet<Digest> {
+    let digest = |name: &str| match Place::parse(name) {
+        Some(Place::Blob(digest) | Place::Packed(digest)) => Some(digest),
+        _ => None,
+    };
+    carriage.members.iter().filter_map(|member| digest(&member.name)).collect()
+}
+
+/// Demands room for what is to be loaded, all of it, before anything is copied.
+pub fn check_room(supply: &Supply, path: &Path, free: u64) -> Result<(), SupplyError> {
+    let files = (supply.wanted.len() as u64).saturating_mul(PER_FILE);
+    let need = supply.bytes.min(canonical::MAX_INTEGER) + files + RESERVE;
+    if supply.wanted.is_empty() || need <= free {
+        return Ok(());
+    }
+    Err(SupplyError::NoRoom { need, free, path: path.to_owned() })
+}
+
+/// Asks the file system how many bytes a program without privileges may still write.
+pub fn free_room(path: &Path) -> Result<u64, SupplyError> {
+    let stat = rustix::fs::statvfs(path)
+        .map_err(|error| SupplyError::Unknown { path: path.to_owned(), source: error.into() })?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_needed_for_what_is_loaded_and_for_nothing_else() {
+        let path = Path::new("/x");
+        let nothing = Supply::default();
+        assert!(check_room(&nothing, path, 0).is_ok(), "a bundle that is here already needs no room");
+        let some = Supply { wanted: BTreeSet::from([Digest::of(b"a")]), bytes: 1000 };
+        let need = 1000 + PER_FILE + RESERVE;
+        assert!(check_room(&some, path, need).is_ok());
+        let refused = check_room(&some, path, need - 1).unwrap_err();
+        assert_eq!(refused.code(), codes::NO_ROOM);
+        assert!(matches!(refused, SupplyError::NoRoom { need: n, free, .. } if n == need && free == need - 1));
+    }
+}

@@ -1,0 +1,141 @@
+//! `verify`: everything that `install` would check of a bundle, every byte of it read, nothing changed.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use consign_format::archive::head::{ArchiveError, OpenedBundle, VerifiedBundle};
+use consign_format::archive::payload::Payload;
+use consign_format::carriage::Place;
+use consign_format::error::Failure;
+use consign_format::release::{ReleaseManifest, Role};
+use consign_format::{Digest, Limits, Name};
+use consign_registry::BlobError;
+use consign_terminal::{Amount, Progress};
+use serde::Serialize;
+
+use crate::admit::{Ask, admit};
+use crate::clock::Clocks;
+use crate::images::check_images;
+use crate::install_bundle::memory;
+use crate::open::open;
+use crate::site::Site;
+
+/// How much is read at a time.
+const BUFFER: usize = 256 * 1024;
+
+/// What a bundle is, every byte of it checked.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verified {
+    /// The domain.
+    pub domain: Name,
+    /// The product.
+    pub product: Name,
+    /// The version.
+    pub version: String,
+    /// The sequence.
+    pub sequence: u64,
+    /// The release's digest.
+    pub release: Digest,
+    /// The bundle's id.
+    pub bundle: Digest,
+    /// How many images.
+    pub images: usize,
+    /// Members read.
+    pub members: usize,
+    /// Bytes of their content.
+    pub bytes: u64,
+    /// Whether this site has verified the release before.
+    pub again: bool,
+    /// What somebody should look at.
+    pub warnings: Vec<String>,
+}
+
+/// Verifies a bundle for this site.
+pub fn verify_bundle(
+    site: &Site,
+    path: &Path,
+    ask: Ask,
+    clocks: &Clocks,
+    progress: &dyn Progress,
+) -> Result<Verified, Failure> {
+    let opened = OpenedBundle::open(open(path)?.file, Limits::DEFAULT)?;
+    let (domain, roots) = site.follow(opened.roots())?;
+    let VerifiedBundle { vouched, payload } = opened.read_head()?.verify(&roots)?;
+    let product = site.store.read_product(&domain, &vouched.approval.product)?;
+    let memory = memory(site, &domain, &roots, product.as_ref(), &vouched.approval.product)?;
+    let now = crate::install_bundle::effective_now(site, &domain, clocks);
+    // Whether it failed here before says nothing about the bundle.
+    let admission = admit(&vouched, &memory, Ask { retry: true, ..ask }, &now)?;
+    let members = vouched.carriage.members.len();
+    let bytes = vouched.carriage.members.iter().map(content_size).sum();
+    progress.phase("verifying", Amount::Bytes(bytes));
+    let documents = read_all(payload, &vouched.release, progress)?;
+    let blobs = site.store.blobs()?;
+    check_images(&vouched.release, &read_from(&documents, &blobs))?;
+    progress.done();
+    Ok(Verified {
+        domain,
+        product: vouched.approval.product,
+        version: vouched.approval.version,
+        sequence: vouched.approval.sequence,
+        release: vouched.release_digest,
+        bundle: vouched.bundle_id,
+        images: vouched.release.images.len(),
+        members,
+        bytes,
+        again: admission.again,
+        warnings: admission.warnings,
+    })
+}
+
+fn content_size(member: &consign_format::carriage::Member) -> u64 {
+    member.packed.as_ref().map_or(member.length, |packed| packed.size)
+}
+
+/// Reads every member to its end and keeps the manifests, which are metadata and small.
+fn read_all(
+    payload: Payload<File>,
+    release: &ReleaseManifest,
+    progress: &dyn Progress,
+) -> Result<BTreeMap<Digest, Vec<u8>>, ArchiveError> {
+    let mut kept = BTreeMap::new();
+    let mut buffer = vec![0; BUFFER];
+    payload.each(|_, place, content| {
+        let digest = match place {
+            Place::Blob(digest) | Place::Packed(digest) => Some(digest),
+            Place::Layout | Place::Index => None,
+        };
+        let keep = digest.filter(|digest| is_manifest(release, digest));
+        let mut bytes = Vec::new();
+        // A read that fails is told by the payload itself, in the bundle's words.
+        while let Ok(read @ 1..) = content.read(&mut buffer) {
+            progress.advance(read as u64);
+            if keep.is_some() {
+                bytes.extend_from_slice(&buffer[..read]);
+            }
+        }
+        kept.extend(keep.map(|digest| (digest, bytes)));
+        Ok::<(), ArchiveError>(())
+    })?;
+    Ok(kept)
+}
+
+fn is_manifest(release: &ReleaseManifest, digest: &Digest) -> bool {
+    release
+        .blob(digest)
+        .is_some_and(|blob| matches!(blob.role, Role::Index | Role::Manifest) && blob.size <= Limits::DEFAULT.manifest)
+}
+
+/// A reader over blobs that are in memory, for what has not been loaded.
+pub(crate) fn read_from<'a>(
+    documents: &'a BTreeMap<Digest, Vec<u8>>,
+    blobs: &'a consign_registry::BlobFolder,
+) -> impl Fn(&Digest, u64) -> Result<Vec<u8>, BlobError> + 'a {
+    move |digest, limit| match documents.get(digest) {
+        Some(bytes) => Ok(bytes.clone()),
+        None => blobs.read(digest, limit),
+    }
+}

@@ -1,0 +1,213 @@
+//! The program as people meet it: help, a whole journey by commands, exit codes, what stands on which stream.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "a suite")]
+
+mod kit;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use consign_format::Digest;
+use kit::Draft;
+use serde_json::Value;
+
+fn program(root: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_consign-site"));
+    command.env_clear().env("PATH", "/nonexistent").arg("--root-dir").arg(root);
+    command
+}
+
+fn run(root: &Path, arguments: &[&str]) -> Output {
+    program(root).args(arguments).output().unwrap()
+}
+
+fn done(root: &Path, arguments: &[&str]) -> String {
+    let output = run(root, arguments);
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success(), "{arguments:?}: {out}{err}");
+    out
+}
+
+fn json(root: &Path, arguments: &[&str]) -> (Option<i32>, Value) {
+    let output = run(root, &[arguments, &["--json"]].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let document = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {text}"));
+    (output.status.code(), document)
+}
+
+/// A folder with a root file, a bundle, and a place for a site.
+struct Desk {
+    dir: tempfile::TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Desk { dir: tempfile::tempdir().unwrap() };
+        std::fs::write(desk.at("1.root.json"), kit::root("dev")).unwrap();
+        desk.write("demo-1.0.consign", &Draft::new("1.0", 10));
+        desk
+    }
+
+    fn write(&self, file: &str, draft: &Draft) -> String {
+        std::fs::write(self.at(file), draft.bundle()).unwrap();
+        self.text(file)
+    }
+
+    fn at(&self, file: &str) -> std::path::PathBuf {
+        self.dir.path().join(file)
+    }
+
+    fn text(&self, file: &str) -> String {
+        self.at(file).to_str().unwrap().to_owned()
+    }
+
+    fn site(&self) -> std::path::PathBuf {
+        self.at("site")
+    }
+
+    fn enrol(&self) {
+        let (root, fingerprint) = (self.text("1.root.json"), Digest::of(&kit::root("dev")).hex());
+        let arguments =
+            ["enrol", "--root", &root, "--root-sha256", &fingerprint, "--site", "hospital-7", "--handoff", "export"];
+        done(&self.site(), &arguments);
+    }
+}
+
+#[test]
+fn help_teaches() {
+    let root = tempfile::tempdir().unwrap();
+    for words in [
+        "--help",
+        "enrol --help",
+        "verify --help",
+        "install --help",
+        "status --help",
+        "serve --help",
+        "receipts --help",
+        "receipts list --help",
+        "receipts show --help",
+        "receipts export --help",
+        "explain --help",
+        "completions --help",
+    ] {
+        let arguments: Vec<&str> = words.split(' ').collect();
+        let text = done(root.path(), &arguments);
+        insta::assert_snapshot!(words.replace(" --help", "").replace(' ', "-").trim_start_matches("--"), text);
+    }
+}
+
+#[test]
+fn the_journey() {
+    let desk = Desk::new();
+    desk.enrol();
+    let (site, bundle) = (desk.site(), desk.text("demo-1.0.consign"));
+    assert!(done(&site, &["verify", &bundle]).starts_with("demo 1.0 is what was signed for domain dev\n"));
+    assert!(done(&site, &["status"]).contains("nothing is installed"));
+    let plan = done(&site, &["install", "--dry-run", &bundle]);
+    assert!(plan.starts_with("demo 1.0 would be installed; nothing was changed\n"), "{plan}");
+    let said = done(&site, &["install", &bundle]);
+    assert!(said.starts_with("demo 1.0 is installed\nsequence  10\n"), "{said}");
+    assert!(said.contains("\nreceipt   1"), "{said}");
+    let exported = site.join("var/lib/consign/export/demo");
+    assert!(exported.join("0000-configmap-demo-a.yaml").exists());
+    let (exit, status) = json(&site, &["status"]);
+    assert_eq!(exit, Some(0));
+    assert_eq!(status["products"][0]["current"]["release"]["version"], "1.0");
+    assert_eq!(status["products"][0]["current"]["confirmed"], true);
+    assert_eq!(status["lastReceipt"]["outcome"], "applied");
+    let list = done(&site, &["receipts", "list"]);
+    assert!(list.contains("applied  demo 1.0"), "{list}");
+    assert!(done(&site, &["receipts", "show"]).starts_with("{\"signatures\":["));
+    let back = desk.text("back");
+    assert_eq!(done(&site, &["receipts", "export", &back]), format!("1 receipts are in {back}\n"));
+    assert_eq!(std::fs::read_dir(&back).unwrap().count(), 1);
+}
+
+#[test]
+fn refusals_have_codes_and_are_counted_into_the_next_receipt() {
+    let desk = Desk::new();
+    let (site, bundle) = (desk.site(), desk.text("demo-1.0.consign"));
+    let (exit, document) = json(&site, &["install", &bundle]);
+    assert_eq!((exit, &document["error"]["code"]), (Some(17), &Value::from("not-enrolled")));
+    desk.enrol();
+    done(&site, &["install", &bundle]);
+    let old = desk.write("old.consign", &Draft::new("0.9", 9));
+    let output = run(&site, &["install", &old]);
+    assert_eq!(output.status.code(), Some(13));
+    assert!(output.stdout.is_empty());
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "error[older-release]: demo 0.9 has sequence 9, and this site has accepted 10\n\
+         hint: bring the newest bundle; going back on purpose is a new release with a higher sequence\n"
+    );
+    std::fs::write(desk.at("cut.consign"), &Draft::new("2.0", 20).bundle()[..200_000]).unwrap();
+    assert_eq!(run(&site, &["install", &desk.text("cut.consign")]).status.code(), Some(10));
+    assert_eq!(run(&site, &["install", &desk.dir.path().to_string_lossy()]).status.code(), Some(2), "several");
+    done(&site, &["install", &desk.write("new.consign", &Draft::new("2.0", 20))]);
+    let (_, receipt) = json(&site, &["receipts", "show"]);
+    assert_eq!((&receipt["n"], &receipt["refused"]), (&Value::from(2), &Value::from(2)));
+    assert_eq!(json(&site, &["status"]).1["refused"], 0);
+}
+
+#[test]
+fn no_cluster_is_never_a_quiet_success() {
+    let desk = Desk::new();
+    desk.enrol();
+    let bundle = desk.text("demo-1.0.consign");
+    let (exit, document) = json(&desk.site(), &["install", "--handoff", "direct", &bundle]);
+    assert_eq!((exit, &document["error"]["code"]), (Some(21), &Value::from("no-cluster")));
+    assert_eq!(json(&desk.site(), &["status"]).1["products"], serde_json::json!([]));
+}
+
+#[test]
+fn the_registry_stays_on_this_machine_unless_told_otherwise() {
+    let desk = Desk::new();
+    desk.enrol();
+    let (exit, document) = json(&desk.site(), &["serve", "--listen", "0.0.0.0:0"]);
+    assert_eq!((exit, &document["error"]["code"]), (Some(25), &Value::from("plain-http")));
+}
+
+#[test]
+fn serve_serves_until_it_is_interrupted() {
+    let desk = Desk::new();
+    desk.enrol();
+    done(&desk.site(), &["install", &desk.text("demo-1.0.consign")]);
+    let mut server =
+        program(&desk.site()).args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("serving on http://").unwrap().to_owned();
+    let mut connection = std::net::TcpStream::connect(&address).unwrap();
+    let request = "GET /v2/registry.example/app/manifests/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    connection.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    let digest = Draft::new("1.0", 10).release.images[0].digest;
+    assert!(answer.contains(&digest.to_string()), "{answer}");
+    let pid = rustix::process::Pid::from_child(&server);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert!(server.wait().unwrap().success());
+}
+
+#[test]
+fn enrolment_checks_the_fingerprint_and_happens_once() {
+    let desk = Desk::new();
+    let (site, root) = (desk.site(), desk.text("1.root.json"));
+    let wrong = Digest::of(b"another").hex();
+    let enrol = |fingerprint: &str, name: &str| {
+        json(&site, &["enrol", "--root", &root, "--root-sha256", fingerprint, "--site", name]).1["error"]["code"]
+            .clone()
+    };
+    assert_eq!(enrol(&wrong, "s"), "root-unknown");
+    assert!(!site.exists(), "nothing was made");
+    desk.enrol();
+    let right = Digest::of(&kit::root("dev")).hex();
+    assert_eq!(enrol(&right, "hospital-7"), "already-enrolled");
+    assert_eq!(enrol(&right, "hospital-8"), "already-enrolled");
+    let key = std::fs::metadata(site.join("var/lib/consign/trust/site.key")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&key.permissions()) & 0o777, 0o600);
+    std::fs::write(desk.at("2.root.json"), kit::root("other")).unwrap();
+    done(&site, &["enrol", "--root", &desk.text("2.root.json"), "--site", "hospital-7"]);
+    assert_eq!(json(&site, &["status"]).1["domains"].as_array().unwrap().len(), 2);
+}

@@ -1,0 +1,143 @@
+//! Every error of the site as it is shown: code, exit code, message, cause, hint. One snapshot, so that a change of
+//! words is seen by whoever reviews it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "a suite")]
+
+use std::io;
+use std::path::PathBuf;
+
+use consign_format::archive::head::ArchiveError;
+use consign_format::error::Failure;
+use consign_format::{Digest, Name};
+use consign_installer::admit::Refusal;
+use consign_installer::config::ConfigError;
+use consign_installer::desired::DesiredError;
+use consign_installer::handoff::export::ExportError;
+use consign_installer::images::ImageError;
+use consign_installer::install_bundle::Unsettled;
+use consign_installer::load::LoadError;
+use consign_installer::open::OpenError;
+use consign_installer::serve::ServeError;
+use consign_installer::site::SiteError;
+use consign_installer::site::enrol::EnrolError;
+use consign_installer::store::StoreError;
+use consign_installer::supply::SupplyError;
+use consign_registry::manifest::ManifestError;
+
+fn path(text: &str) -> PathBuf {
+    PathBuf::from(text)
+}
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn digest() -> Digest {
+    Digest::of(b"a")
+}
+
+fn opening() -> Vec<Failure> {
+    let folder = || path("/media/usb");
+    vec![
+        OpenError::Io { path: path("/media/usb/a.consign"), source: io::ErrorKind::NotFound.into() }.into(),
+        OpenError::Unsafe { path: path("/media/usb/a.consign"), what: "a symbolic link" }.into(),
+        OpenError::None { path: folder() }.into(),
+        OpenError::Several { path: folder(), names: vec!["a.consign".into(), "b.consign".into()] }.into(),
+    ]
+}
+
+fn site() -> Vec<Failure> {
+    let dir = || path("/var/lib/consign");
+    vec![
+        SiteError::NotEnrolled { dir: dir() }.into(),
+        SiteError::DevelopmentRoot { domain: name("dev"), version: 1 }.into(),
+        EnrolError::Domain { domain: name("dev"), fingerprint: digest() }.into(),
+        EnrolError::OtherName { found: name("hospital-7"), given: name("hospital-8") }.into(),
+        EnrolError::Key { source: io::Error::other("no randomness") }.into(),
+        StoreError::Damaged { path: dir().join("trust/site"), reason: "its checksum does not hold".into() }.into(),
+        StoreError::Missing { path: dir().join("products/dev/demo") }.into(),
+        StoreError::Busy { dir: dir() }.into(),
+        ConfigError::Text { path: path("/etc/consign/site.toml") }.into(),
+        ServeError::PlainHttp { listen: "0.0.0.0:5000".parse().unwrap() }.into(),
+        ServeError::Listen { listen: "127.0.0.1:80".parse().unwrap(), source: io::ErrorKind::AddrInUse.into() }.into(),
+    ]
+}
+
+fn admission() -> Vec<Failure> {
+    let (product, version) = (|| name("demo"), || "2.0".to_owned());
+    vec![
+        Refusal::Older { product: product(), version: version(), offered: 9, accepted: 10 }.into(),
+        Refusal::BelowFloor { product: product(), version: version(), offered: 9, floor: 10 }.into(),
+        Refusal::Reused { product: product(), sequence: 10, known: digest(), offered: Digest::of(b"b") }.into(),
+        Refusal::OtherSite { site: name("hospital-7"), audience: "site hospital-8".into() }.into(),
+        Refusal::InstallerTooOld {
+            product: product(),
+            version: version(),
+            needed: "0.2.0".into(),
+            found: "0.1.0".into(),
+        }
+        .into(),
+        Refusal::NotFrom { product: product(), offered: version(), range: ">=1.5".into(), installed: "1.0".into() }
+            .into(),
+        Refusal::LowerOfOtherLine {
+            product: product(),
+            offered: version(),
+            line: name("2"),
+            installed: "3.0".into(),
+            installed_line: name("3"),
+        }
+        .into(),
+        Refusal::Requirement {
+            product: product(),
+            version: version(),
+            required: name("platform"),
+            range: ">=2026.9".into(),
+            found: "it is not installed here".into(),
+        }
+        .into(),
+        Refusal::FailedBefore { product: product(), version: version() }.into(),
+        Refusal::Range("^1".parse::<consign_format::version::VersionRange>().unwrap_err()).into(),
+        Refusal::Expired {
+            document: "timestamp.json",
+            expired: "2026-01-01T00:00:00Z".into(),
+            now: "2026-11-22T12:00:00Z".into(),
+        }
+        .into(),
+    ]
+}
+
+fn loading() -> Vec<Failure> {
+    let image = || "docker.io/library/nginx:1".to_owned();
+    vec![
+        SupplyError::BaseMissing { count: 3, first: digest() }.into(),
+        SupplyError::NoRoom { need: 2_000, free: 1_000, path: path("/var/lib/consign") }.into(),
+        LoadError::Archive(ArchiveError::Truncated { offset: 512, member: "index.json".into() }).into(),
+        ImageError::Manifest { image: image(), digest: digest(), source: ManifestError::Form }.into(),
+        ImageError::Manifest { image: image(), digest: digest(), source: ManifestError::Schema1 }.into(),
+        ImageError::Unlisted { image: image(), digest: digest(), size: 5 }.into(),
+        ImageError::Hollow { image: image(), digest: digest() }.into(),
+        DesiredError::Layers { digest: digest() }.into(),
+        ExportError::Foreign { path: path("/srv/export/demo") }.into(),
+    ]
+}
+
+fn settling() -> Vec<Failure> {
+    let (product, version) = (|| name("demo"), || "2.0".to_owned());
+    let reasons = || vec!["Deployment demo/web: image cannot be pulled".to_owned()];
+    let back = |to| Unsettled::RolledBack { product: product(), version: version(), to, reasons: reasons() };
+    vec![
+        back(Some("1.0".to_owned())).into(),
+        back(None).into(),
+        Unsettled::Halted { product: product(), version: version(), reasons: reasons() }.into(),
+        Unsettled::Stuck { product: product(), version: version(), reasons: reasons() }.into(),
+    ]
+}
+
+#[test]
+fn errors_read_as_they_should() {
+    let all: Vec<Failure> = [opening(), site(), admission(), loading(), settling()].into_iter().flatten().collect();
+    let shown: Vec<String> = all
+        .iter()
+        .map(|failure| format!("{}\nexit {}", consign_terminal::report(failure), failure.code().exit.code()))
+        .collect();
+    insta::assert_snapshot!(shown.join("\n\n"));
+}

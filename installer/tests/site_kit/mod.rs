@@ -1,0 +1,96 @@
+//! A site in a temporary folder, with clocks and randomness of the test's.
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::disallowed_methods, reason = "a kit; every suite uses a part of it")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use consign_format::error::Failure;
+use consign_installer::admit::Ask;
+use consign_installer::clock::Clocks;
+use consign_installer::handoff::Handoff;
+use consign_installer::handoff::export::Export;
+use consign_installer::install_bundle::{Finished, Order, install_bundle};
+use consign_installer::site::{Enrolment, Site, enrol};
+use consign_installer::store::Store;
+use consign_installer::store::products::ProductState;
+use consign_installer::store::receipts::Kept;
+use consign_terminal::Silent;
+
+use super::kit::{Draft, NOW, name, root};
+
+pub struct TestSite {
+    pub root: tempfile::TempDir,
+    pub now: u64,
+}
+
+pub fn clocks(now: u64) -> Clocks {
+    Clocks { wall: Box::new(move || now), monotonic: Box::new(|| Duration::ZERO) }
+}
+
+pub fn random(buffer: &mut [u8]) -> std::io::Result<()> {
+    buffer.fill(9);
+    Ok(())
+}
+
+impl TestSite {
+    pub fn enrolled() -> Self {
+        let site = TestSite { root: tempfile::tempdir().unwrap(), now: NOW };
+        site.enrol_root(&root("dev"), "hospital-7").unwrap();
+        site
+    }
+
+    pub fn enrol_root(&self, root: &[u8], site: &str) -> Result<(), Failure> {
+        let enrolment = Enrolment { root, fingerprint: None, site: name(site), production: false, random: &random };
+        enrol(&self.store(), &enrolment)?;
+        Ok(())
+    }
+
+    pub fn store(&self) -> Store {
+        Store::at(self.root.path())
+    }
+
+    pub fn site(&self) -> Site {
+        Site::open(self.store()).unwrap()
+    }
+
+    pub fn export_dir(&self) -> PathBuf {
+        self.root.path().join("exported")
+    }
+
+    /// Puts a bundle on a medium outside the site's root.
+    pub fn medium(&self, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("demo.consign");
+        std::fs::write(&path, bytes).unwrap();
+        (dir, path)
+    }
+
+    pub fn install(&self, draft: &Draft) -> Result<Finished, Failure> {
+        self.install_bytes(&draft.bundle(), Order::default())
+    }
+
+    pub fn retry(&self, draft: &Draft) -> Result<Finished, Failure> {
+        self.install_bytes(&draft.bundle(), Order { ask: Ask { retry: true, ..Ask::default() }, dry_run: false })
+    }
+
+    pub fn install_bytes(&self, bytes: &[u8], order: Order) -> Result<Finished, Failure> {
+        self.install_with(bytes, order, Export::new(&self.export_dir()))
+    }
+
+    pub fn install_with<H: Handoff>(&self, bytes: &[u8], order: Order, handoff: H) -> Result<Finished, Failure> {
+        let (_medium, path) = self.medium(bytes);
+        let mut site = Site::open_exclusive(self.store())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let clocks = clocks(self.now);
+        runtime.block_on(install_bundle(&mut site, &path, order, &clocks, &Silent, async || Ok(handoff)))
+    }
+
+    pub fn product(&self) -> ProductState {
+        self.store().read_product(&name("dev"), &name("demo")).unwrap().unwrap()
+    }
+
+    pub fn receipts(&self) -> Vec<Kept> {
+        self.store().read_receipts(&self.site().identity.public_key).unwrap()
+    }
+}
