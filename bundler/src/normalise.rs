@@ -320,7 +320,7 @@ mod tests {
     fn without_a_namespace_the_object_is_named() {
         let error = normalise(vec![named("v1", "Service", None, "web")], None).unwrap_err();
         assert_eq!(error.code(), codes::NAMESPACE_MISSING);
-        assert!(error.to_string().starts_with("Service web has no namespace (deploy: deploy/x.yaml"), "{error}");
+        assert!(error.to_string().starts_with("Service web has no namespace (deploy/x.yaml"), "{error}");
     }
 
     #[test]

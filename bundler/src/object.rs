@@ -23,9 +23,10 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.file.is_empty(), self.document) {
             (_, 0) => write!(f, "{}", self.entry),
-            (true, n) => write!(f, "{} (document {n} as rendered)", self.entry),
-            (false, n) if self.file == self.entry => write!(f, "{} (document {n})", self.file),
-            (false, n) => write!(f, "{}: {} (document {n})", self.entry, self.file),
+            (true, n) => write!(f, "{}, document {n} as rendered", self.entry),
+            // The file's path usually begins with the entry's, and then says it all.
+            (false, n) if self.file.starts_with(&self.entry) => write!(f, "{}, document {n}", self.file),
+            (false, n) => write!(f, "{}: {}, document {n}", self.entry, self.file),
         }
     }
 }
@@ -304,17 +305,17 @@ pub(crate) mod tests {
     #[test]
     fn what_cannot_be_applied_is_refused_with_its_place() {
         for (value, message) in [
-            (json!([1]), "deploy: x.yaml (document 1): not a Kubernetes object but a sequence"),
-            (json!({"a": 1}), "deploy: x.yaml (document 1): the document has no `kind`"),
-            (json!({"kind": "Pod"}), "deploy: x.yaml (document 1): Pod has no `apiVersion`"),
-            (json!({"kind": "Pod", "apiVersion": "v1"}), "deploy: x.yaml (document 1): Pod has no `metadata.name`"),
+            (json!([1]), "deploy: x.yaml, document 1: not a Kubernetes object but a sequence"),
+            (json!({"a": 1}), "deploy: x.yaml, document 1: the document has no `kind`"),
+            (json!({"kind": "Pod"}), "deploy: x.yaml, document 1: Pod has no `apiVersion`"),
+            (json!({"kind": "Pod", "apiVersion": "v1"}), "deploy: x.yaml, document 1: Pod has no `metadata.name`"),
             (
                 json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"generateName": "a-"}}),
-                "deploy: x.yaml (document 1): Pod has `metadata.generateName` and no name",
+                "deploy: x.yaml, document 1: Pod has `metadata.generateName` and no name",
             ),
             (
                 json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a/b"}}),
-                "deploy: x.yaml (document 1): `a/b` cannot be the name of a Pod",
+                "deploy: x.yaml, document 1: `a/b` cannot be the name of a Pod",
             ),
         ] {
             let error = Object::from_document(value, origin("x.yaml")).unwrap_err();

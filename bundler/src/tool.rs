@@ -270,8 +270,12 @@ fn name(command: &Command) -> String {
     words.join(" ")
 }
 
+/// What a program said, without `Error:` in front, empty lines, and Helm's advice to debug.
 fn tidy(stderr: &str) -> String {
-    let text = stderr.trim();
+    let lines =
+        stderr.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with("Use --debug flag"));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let text = text.strip_prefix("Error: ").or_else(|| text.strip_prefix("fatal: ")).unwrap_or(&text);
     if text.is_empty() { "it said nothing".to_owned() } else { text.trim_end_matches('.').to_owned() }
 }
 

@@ -153,7 +153,8 @@ fn options(limits: &YamlLimits) -> serde_saphyr::Options {
 
 /// The parser's message without its own line and column, which stand in front already.
 fn plain_message(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
+    // The other formatter gives advice on the library's options.
+    let text = error.without_snippet().render_with_formatter(&serde_saphyr::UserMessageFormatter);
     let first = text.lines().next().unwrap_or_default();
     let cut = first.find(" at line ").unwrap_or(first.len());
     first[..cut].trim_end_matches(['.', ':', ' ']).to_owned()
@@ -367,7 +368,7 @@ mod tests {
             ("a: [1, 2\n", 1, "bracket"),
             ("a: *unknown\n", 1, "unknown"),
             ("a: .inf\n", 1, ""),
-            ("a: 1e400\n", 1, "float"),
+            ("a: 1e400\n", 1, "finite"),
             ("a: 1\n? [x]\n: 2\n", 0, "a key must be"),
         ] {
             let error = read(text).unwrap_err();

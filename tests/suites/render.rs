@@ -12,5 +12,7 @@ mod inputs;
 mod kubectl;
 #[path = "render/kustomizations.rs"]
 mod kustomizations;
+#[path = "render/refusals.rs"]
+mod refusals;
 #[path = "render/repository.rs"]
 mod repository;

@@ -68,11 +68,11 @@ fn folders_are_read_as_kubectl_reads_them() {
     assert_eq!(
         rendered(&files, &[entry("deploy"), entry("other/x.yaml")]).unwrap(),
         [
-            "ConfigMap b1 deploy: deploy/a/b.yml (document 1)",
-            "ConfigMap b2 deploy: deploy/a/b.yml (document 2)",
-            "ConfigMap j deploy: deploy/a/list.json (document 1)",
-            "ConfigMap z deploy: deploy/z.yaml (document 1)",
-            "ConfigMap x other/x.yaml (document 1)",
+            "ConfigMap b1 deploy/a/b.yml, document 1",
+            "ConfigMap b2 deploy/a/b.yml, document 2",
+            "ConfigMap j deploy/a/list.json, document 1",
+            "ConfigMap z deploy/z.yaml, document 1",
+            "ConfigMap x other/x.yaml, document 1",
         ]
     );
 }

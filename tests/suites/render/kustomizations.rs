@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use consign_bundler::render::Isolation;
 use consign_format::error::{Coded, codes};
 use consign_tests::{skip, tools::Tool};
 use serde_json::json;
@@ -67,6 +68,39 @@ fn bases_on_the_network_are_refused_before_anything_runs() {
         let text = format!("`deploy/site`: deploy/base/kustomization.yaml refers to `{reference}` on the network");
         assert_eq!(error.to_string(), text);
     }
+}
+
+/// A program in Kustomize's place tells what it sees: a port of this machine, the environment, its folder.
+#[test]
+fn a_renderer_sees_nothing_of_the_machine() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!(
+        "#!/bin/bash\nif [ \"$1\" = version ]; then echo v5.0.0; exit; fi\n\
+         if (exec 3<>/dev/tcp/127.0.0.1/{}) 2>/dev/null; then net=open; else net=closed; fi\n\
+         if type git >/dev/null 2>&1; then git=there; else git=gone; fi\n\
+         files=(\"$HOME\"/* \"$HOME\"/.[a-z]*)\n\
+         echo \"{{apiVersion: v1, kind: ConfigMap, metadata: {{name: seen}}, data: {{net: $net, git: $git,\"\n\
+         echo \"  token: '${{TOKEN:-none}}', home: '${{#files[@]}} ${{files[0]##*/}}', proxy: '$https_proxy'}}}}\"\n",
+        listener.local_addr().unwrap().port()
+    );
+    let tool = folder.path().join("kustomize");
+    std::fs::write(&tool, script).unwrap();
+    executable(&tool);
+    let rendered = repository(&[]).render(json!([{"path": "deploy/site"}]), &[&tool]).unwrap();
+    let seen = &rendered.objects[0].value["data"];
+    let isolated = rendered.isolation == Some(Isolation::Namespace);
+    if skip::unless(isolated, "no network namespace can be made here", "run as root or allow user namespaces") {
+        assert_eq!(seen["net"], "closed");
+    }
+    assert_eq!((seen["git"].as_str(), seen["token"].as_str()), (Some("gone"), Some("none")));
+    assert_eq!(seen["home"], "2 *", "an empty home");
+    assert_eq!(seen["proxy"], "http://127.0.0.1:9");
+}
+
+fn executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

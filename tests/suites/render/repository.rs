@@ -40,10 +40,12 @@ impl Repository {
         self.git(&["-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-q", "-m", "x"]);
     }
 
-    fn git(&self, arguments: &[&str]) {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         let mut git = Command::new("git");
         git.current_dir(self.path()).args(arguments).env("GIT_CONFIG_GLOBAL", "/dev/null");
-        assert!(git.status().unwrap().success());
+        let output = git.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     pub(crate) fn open(&self) -> Checkout {
@@ -76,7 +78,8 @@ fn environment(tools: &[&Path]) -> Environment {
     // `unshare` and `git`; a `kubectl` or `helm` of the machine comes last.
     let path = std::env::join_paths(folders.chain(["/usr/bin".into(), "/bin".into()])).unwrap();
     let home = std::env::var_os("HOME").unwrap_or_default();
-    Environment::new([(OsString::from("PATH"), path), (OsString::from("HOME"), home)])
+    let token = (OsString::from("TOKEN"), OsString::from("a renderer must not see this"));
+    Environment::new([(OsString::from("PATH"), path), (OsString::from("HOME"), home), token])
 }
 
 /// A tool of the kit, or nothing after saying so.
