@@ -20,6 +20,8 @@ use crate::handoff::{Event, ObjectKey, OnEvent, Policy};
 
 /// How many objects are asked about at once.
 const AT_ONCE: usize = 6;
+/// How many questions are prepared at once.
+const CHUNK: usize = 96;
 
 /// What the server said about one object.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,17 +92,20 @@ impl Check<'_> {
         let total = members.len();
         let mut verdicts = Vec::with_capacity(total);
         let mut findings = Findings::default();
-        let questions: Vec<_> = members.iter().map(|member| self.one(member, absent)).collect();
-        let mut answers = futures_util::stream::iter(questions).buffered(AT_ONCE);
-        while let Some(answer) = answers.next().await {
-            match answer {
-                Ok(verdict) => verdicts.push(verdict),
-                Err(objection) => {
-                    findings.add(objection).map_err(|error| self.cluster.failed(error))?;
-                    verdicts.push(Verdict::Predicted);
+        // In chunks: a question not asked yet takes room too, and a release may have many thousand objects.
+        for chunk in members.chunks(CHUNK) {
+            let questions: Vec<_> = chunk.iter().map(|member| self.one(member, absent)).collect();
+            let mut answers = futures_util::stream::iter(questions).buffered(AT_ONCE);
+            while let Some(answer) = answers.next().await {
+                match answer {
+                    Ok(verdict) => verdicts.push(verdict),
+                    Err(objection) => {
+                        findings.add(objection).map_err(|error| self.cluster.failed(error))?;
+                        verdicts.push(Verdict::Predicted);
+                    }
                 }
+                on(Event::Checked { done: verdicts.len(), total });
             }
-            on(Event::Checked { done: verdicts.len(), total });
         }
         findings.into_result(verdicts)
     }

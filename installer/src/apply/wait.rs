@@ -21,6 +21,8 @@ use crate::handoff::{Event, GroupKind, HealthReport, ObjectKey, OnEvent, Unhealt
 
 /// How many objects are asked about at once.
 const AT_ONCE: usize = 6;
+/// How many questions are prepared at once.
+const CHUNK: usize = 96;
 /// Pause between the first rounds, and the longest one.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 /// In how many rounds pods and events are asked once, for people who watch.
@@ -87,11 +89,13 @@ impl Wait<'_> {
     }
 
     async fn round<'m>(&self, members: &[&'m Member], lazy: &LazyClasses) -> Result<Vec<Open<'m>>, CallError> {
-        let questions: Vec<_> = members.iter().map(|member| self.one(member, lazy)).collect();
-        let mut answers = futures_util::stream::iter(questions).buffered(AT_ONCE);
         let mut open = Vec::new();
-        while let Some(answer) = answers.next().await {
-            open.extend(answer?);
+        for chunk in members.chunks(CHUNK) {
+            let questions: Vec<_> = chunk.iter().map(|member| self.one(member, lazy)).collect();
+            let mut answers = futures_util::stream::iter(questions).buffered(AT_ONCE);
+            while let Some(answer) = answers.next().await {
+                open.extend(answer?);
+            }
         }
         Ok(open)
     }
