@@ -67,14 +67,15 @@ pub async fn collect(
 
 async fn collect_one(image: &LockedImage, source: &dyn ImageSource) -> Result<Vec<ImageBlob>, ResolveError> {
     // The lock's own reader has no need for references; one that is none names nothing anywhere.
-    let reference: Reference = image.reference.parse().map_err(|error: consign_format::reference::ReferenceError| {
-        let source = SourceError::Malformed {
-            wanted: image.reference.clone(),
-            place: crate::lock::FILE.to_owned(),
-            source: error.to_string().into(),
-        };
-        unresolved(image, source)
-    })?;
+    let reference: Reference =
+        image.reference.parse().map_err(|error: consign_format::reference::ReferenceError| {
+            let source = SourceError::Malformed {
+                wanted: image.reference.clone(),
+                place: crate::lock::FILE.to_owned(),
+                source: error.to_string().into(),
+            };
+            unresolved(image, source)
+        })?;
     let top = Descriptor::new(&image.media_type, image.digest, image.size);
     let mut documents = vec![top];
     documents.extend(image.manifests.iter().map(|m| Descriptor::new(&m.media_type, m.digest, m.size)));

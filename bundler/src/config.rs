@@ -220,7 +220,12 @@ pub struct RolloutEntry {
 
 impl Default for RolloutEntry {
     fn default() -> Self {
-        RolloutEntry { on_failure: None, health_timeout: "10m".to_owned(), allow_prune: Vec::new(), irreversible: false }
+        RolloutEntry {
+            on_failure: None,
+            health_timeout: "10m".to_owned(),
+            allow_prune: Vec::new(),
+            irreversible: false,
+        }
     }
 }
 

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use consign_format::Digest;
 use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::release::{OnFailure, Provenance, SecretRule};
-use consign_format::Digest;
 use serde_json::Value;
 
 use crate::config::Config;
@@ -82,12 +82,7 @@ impl Coded for DesiredError {
 ///
 /// # Errors
 /// The errors of the stages, each naming the file, the object or the field.
-pub fn make(
-    config: &Config,
-    base: &Path,
-    locked: Option<&str>,
-    environment: &Environment,
-) -> Result<Desired, Failure> {
+pub fn make(config: &Config, base: &Path, locked: Option<&str>, environment: &Environment) -> Result<Desired, Failure> {
     let checkout = checkout(config, base, locked, environment)?;
     let namespace = config.file.namespace.as_deref();
     let target = Target { kubernetes: &config.file.kubernetes, namespace };

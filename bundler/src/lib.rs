@@ -1,16 +1,34 @@
 //! The connected side of Consign: from a Git repository to one signed bundle.
 //!
 //! A release is read from a commit ([`source`]), rendered ([`render`], [`yaml`], [`object`]), brought into
-//! one form ([`normalise`]), freed of secrets ([`secrets`]), and its images are found ([`discover`]) and
-//! pinned ([`pin`]). Each stage takes the plain data of the one before and returns its own.
+//! one form ([`normalise`]), freed of secrets ([`secrets`]), and its images are found ([`discover`]),
+//! resolved ([`resolve`], [`lock`]) and pinned ([`pin`]). Everything behind them is named ([`collect`]),
+//! laid out ([`plan`]), written ([`pack`]) and signed ([`sign`]). Each stage takes the plain data of the one
+//! before and returns its own; [`build_bundle`] alone knows the order.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods))]
 
+pub mod build_bundle;
+pub mod bundle;
+pub mod cli;
+pub mod collect;
+pub mod config;
+pub mod desired;
+pub mod detect;
+pub mod development;
 pub mod discover;
+pub mod files;
+pub mod image_sources;
+pub mod lock;
+pub mod locking;
 pub mod normalise;
 pub mod object;
+pub mod pack;
 pub mod pin;
+pub mod plan;
 pub mod render;
+pub mod resolve;
 pub mod secrets;
+pub mod sign;
 pub mod source;
 pub mod tool;
 pub mod yaml;

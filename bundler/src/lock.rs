@@ -246,8 +246,7 @@ impl Lock {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(LockError::Io { path: shown(), source }),
         };
-        let lock: Lock =
-            serde_json::from_slice(&bytes).map_err(|source| LockError::Form { path: shown(), source })?;
+        let lock: Lock = serde_json::from_slice(&bytes).map_err(|source| LockError::Form { path: shown(), source })?;
         if lock.schema != SCHEMA {
             let reason = format!("its schema is `{}`, this program reads `{SCHEMA}`", lock.schema);
             return Err(LockError::Meaning { path: shown(), reason });

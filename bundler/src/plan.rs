@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use consign_format::error::{Code, Coded, codes};
 use consign_format::release::{self, Blob, File, Image, ReleaseError, ReleaseManifest, Role, Rollout};
 use consign_format::state::{self, StateArtifact, StateError, StateLabels};
-use consign_format::trust::Approval;
+use consign_format::trust::document::Approval;
 use consign_format::{Descriptor, Digest, Reference, layout, media_type};
 use serde::Serialize;
 use serde_json::Value;
@@ -106,7 +106,7 @@ impl Coded for PlanError {
 /// [`PlanError`], naming the object and field, or the blob.
 pub fn plan(
     config: &Config,
-    mut desired: Desired,
+    desired: &mut Desired,
     lock: &Lock,
     collected: Collected,
     files: Vec<Measured>,
@@ -118,7 +118,7 @@ pub fn plan(
     let index = layout::index_json(&entries(lock, &images, &state));
     let mut blobs = blobs(&collected, &state)?;
     let packed = packed(files.clone(), &mut blobs)?;
-    let release = release(config, &desired, lock, &state, images, &files, &blobs);
+    let release = release(config, desired, lock, &state, images, &files, &blobs);
     let release_bytes = release.to_bytes()?;
     let approval = Approval {
         product: release.product.clone(),

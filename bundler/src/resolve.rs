@@ -57,7 +57,7 @@ pub enum ResolveError {
         source: ManifestError,
     },
     /// The image has no variant for a platform that is wanted.
-    #[error("{}: `{reference}` has no {platform}, only {}", places(.found_in), offered(.offered))]
+    #[error("{}: `{reference}` has no {platform}, only {}", places(.found_in), listed(.offered))]
     Platform {
         /// The reference as written.
         reference: String,
@@ -84,7 +84,7 @@ fn places(found_in: &[String]) -> String {
     }
 }
 
-fn offered(platforms: &[String]) -> String {
+fn listed(platforms: &[String]) -> String {
     if platforms.is_empty() { "none".to_owned() } else { platforms.join(", ") }
 }
 

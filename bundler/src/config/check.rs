@@ -240,9 +240,7 @@ fn mode(n: usize, text: &str) -> Result<String, Refusal> {
     let fits = (1..=3).contains(&digits.len()) && digits.bytes().all(|b| (b'0'..=b'7').contains(&b));
     match fits {
         true => Ok(format!("{digits:0>4}")),
-        false => {
-            refuse(format!("files[{n}].mode"), format!("`{text}` must be octal in quotes, \"0001\" to \"0777\""))
-        }
+        false => refuse(format!("files[{n}].mode"), format!("`{text}` must be octal in quotes, \"0001\" to \"0777\"")),
     }
 }
 

@@ -205,4 +205,33 @@ codes! {
     SECRET_WITH_DATA = "secret-with-data" => Failed;
     /// An entry of `secrets` cannot be kept to.
     SECRET_RULE = "secret-rule" => Usage;
+    // ---- building a bundle (bundler)
+    /// There is no `release.yaml`.
+    CONFIG_MISSING = "config-missing" => Usage;
+    /// `release.yaml` cannot be read or meant.
+    CONFIG_MALFORMED = "config-malformed" => Usage;
+    /// A release that keeps data does not say what happens when it fails.
+    ROLLOUT_UNDECIDED = "rollout-undecided" => Usage;
+    /// There is no lock, and one is demanded.
+    LOCK_MISSING = "lock-missing" => Usage;
+    /// The lock is none that this program reads.
+    LOCK_MALFORMED = "lock-malformed" => Malformed;
+    /// What is there now is not what was locked.
+    LOCK_DRIFTED = "lock-drifted" => Failed;
+    /// A reference stands for nothing.
+    IMAGE_UNRESOLVED = "image-unresolved" => Registry;
+    /// An image has no variant for a platform that is wanted.
+    PLATFORM_MISSING = "platform-missing" => Registry;
+    /// A file is not the one that was declared.
+    FILE_MISMATCH = "file-mismatch" => Damaged;
+    /// There is no root of trust to build with.
+    ROOT_MISSING = "root-missing" => Usage;
+    /// There is no key to sign with.
+    KEY_MISSING = "key-missing" => Usage;
+    /// A key file holds no key.
+    KEY_MALFORMED = "key-malformed" => Malformed;
+    /// A key has no say in the root, or not alone.
+    KEY_UNKNOWN = "key-unknown" => Untrusted;
+    /// There is nothing in the repository that could be delivered.
+    NOTHING_FOUND = "nothing-found" => Failed;
 }

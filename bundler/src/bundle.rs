@@ -1,0 +1,218 @@
+//! Reads bundles on the connected side: the same reader and the same checks as at a site, without a site's memory.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use consign_format::archive::head::{ArchiveError, OpenedBundle, VerifiedBundle};
+use consign_format::carriage::Place;
+use consign_format::error::{Code, Coded, Failure, codes};
+use consign_format::state::{self, StateError};
+use consign_format::trust::chain::Vouched;
+use consign_format::trust::roots::RootChain;
+use consign_format::{Digest, Limits};
+use consign_registry::manifest::{Manifest, Pointers};
+use consign_terminal::progress::Progress;
+use serde_json::Value;
+
+/// Whom to trust.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// This root, byte for byte; the bundle's roots must be it, or follow from it.
+    Root(Vec<u8>),
+    /// The bundle's first root, if its file has this digest.
+    Fingerprint(Digest),
+    /// The bundle's own roots. Says that the bundle is whole, not who made it.
+    Own,
+}
+
+/// Why a bundle's content cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// The file cannot be opened.
+    #[error("{} cannot be read", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The bundle has no root at all.
+    #[error("the bundle carries no root")]
+    NoRoot,
+    /// A blob of the release is not carried.
+    #[error("the bundle does not carry {digest} of the release")]
+    Missing {
+        /// The blob.
+        digest: Digest,
+    },
+    /// The state artifact cannot be read.
+    #[error("the desired state cannot be read")]
+    State(#[source] StateError),
+    /// What was signed is not whole.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+}
+
+impl Coded for BundleError {
+    fn code(&self) -> Code {
+        match self {
+            BundleError::Io { .. } => codes::IO,
+            BundleError::NoRoot => codes::ARCHIVE_MALFORMED,
+            BundleError::Missing { .. } => codes::MEMBER_MISSING,
+            BundleError::State(_) => codes::OBJECT_MALFORMED,
+            BundleError::Archive(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            BundleError::Archive(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+/// The file of a bundle; counts what is read for whoever shows progress.
+pub struct Counted<'a> {
+    file: File,
+    progress: &'a dyn Progress,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buf)?;
+        self.progress.advance(read as u64);
+        Ok(read)
+    }
+}
+
+impl Seek for Counted<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// A bundle whose head is vouched for.
+pub struct Open<'a> {
+    /// The head, and the payload behind it.
+    pub verified: VerifiedBundle<BufReader<Counted<'a>>>,
+    /// The roots that vouch.
+    pub roots: RootChain,
+}
+
+/// Returns the length of a bundle.
+///
+/// # Errors
+/// [`BundleError::Io`].
+pub fn length(path: &Path) -> Result<u64, BundleError> {
+    let metadata = std::fs::metadata(path);
+    Ok(metadata.map_err(|source| BundleError::Io { path: path.to_owned(), source })?.len())
+}
+
+/// Opens a bundle and lets its head be vouched for, in the order of TRUST §3 as far as it needs no site.
+///
+/// # Errors
+/// What a site would say.
+pub fn open<'a>(path: &Path, trust: &Trust, progress: &'a dyn Progress) -> Result<Open<'a>, Failure> {
+    let file = File::open(path).map_err(|source| BundleError::Io { path: path.to_owned(), source })?;
+    // As large as the reads behind it, so that those pass the buffer by.
+    let source = BufReader::with_capacity(64 * 1024, Counted { file, progress });
+    let opened = OpenedBundle::open(source, Limits::DEFAULT)?;
+    let first = opened.roots().first().ok_or(BundleError::NoRoot)?;
+    let enrolled = match trust {
+        Trust::Root(root) => RootChain::enrol(root, None)?,
+        Trust::Fingerprint(fingerprint) => RootChain::enrol(first, Some(fingerprint))?,
+        Trust::Own => RootChain::enrol(first, None)?,
+    };
+    let roots = enrolled.follow(opened.roots())?;
+    let verified = opened.read_head()?.verify(&roots)?;
+    Ok(Open { verified, roots })
+}
+
+impl Open<'_> {
+    /// Reads every byte that is left, checks it, demands that the whole release is there, and returns how many
+    /// members there are.
+    ///
+    /// # Errors
+    /// What a site would say.
+    pub fn read_all(self) -> Result<u64, BundleError> {
+        let Vouched { release, carriage, .. } = &self.verified.vouched;
+        let carried: BTreeSet<Digest> = carriage.members.iter().filter_map(|member| content_of(&member.name)).collect();
+        if let Some(blob) = release.blobs.iter().find(|blob| !carried.contains(&blob.digest)) {
+            return Err(BundleError::Missing { digest: blob.digest });
+        }
+        let members = carriage.members.len() as u64;
+        // What a visitor leaves unread is read and checked all the same.
+        self.verified.payload.each(|_, _, _| Ok::<(), BundleError>(()))?;
+        Ok(members)
+    }
+
+    /// Visits every blob in the order of the archive; packed ones come unpacked. What is left unread is passed by.
+    ///
+    /// # Errors
+    /// What a site would say of what is read, and the visitor's own.
+    pub fn each_blob<E: From<ArchiveError>>(
+        self,
+        mut visit: impl FnMut(&Digest, u64, &mut dyn Read) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        self.verified.payload.each(|member, place, content| {
+            let size = member.packed.as_ref().map_or(member.length, |packed| packed.size);
+            let taken = match place {
+                Place::Blob(digest) | Place::Packed(digest) => visit(&digest, size, content)?,
+                Place::Layout | Place::Index => true,
+            };
+            if !taken {
+                content.skip()?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads one blob into memory.
+    fn read_blob(self, wanted: &Digest, limit: u64) -> Result<Vec<u8>, BundleError> {
+        let mut found = None;
+        self.each_blob(|digest, size, content| {
+            if digest != wanted {
+                return Ok(false);
+            }
+            if size > limit {
+                return Err(ArchiveError::OverLimit { what: digest.to_string(), limit }.into());
+            }
+            let mut bytes = Vec::new();
+            // A failure of the reader is returned by the payload itself, in better words.
+            let _ = content.read_to_end(&mut bytes);
+            found = Some(bytes);
+            Ok::<bool, BundleError>(true)
+        })?;
+        found.ok_or(BundleError::Missing { digest: *wanted })
+    }
+}
+
+/// Reads the desired state of a bundle: its manifest first, then the one layer it names; all else is passed by.
+///
+/// # Errors
+/// What a site would say.
+pub fn objects(path: &Path, trust: &Trust) -> Result<Vec<Value>, Failure> {
+    let silent = consign_terminal::Silent;
+    let limits = Limits::DEFAULT;
+    let bundle = open(path, trust, &silent)?;
+    let digest = bundle.verified.vouched.release.state;
+    let manifest = bundle.read_blob(&digest, limits.manifest)?;
+    let refused = |reason| BundleError::State(StateError::Malformed(reason));
+    let manifest = Manifest::parse(&manifest, None).map_err(|_| refused("its manifest is none"))?;
+    let layer = match &manifest.content {
+        Pointers::Image { layers, .. } if layers.len() == 1 => layers[0].digest,
+        _ => return Err(refused("it must have one layer").into()),
+    };
+    let layer = open(path, trust, &silent)?.read_blob(&layer, limits.state)?;
+    Ok(state::read_layer(&layer, &limits).map_err(BundleError::State)?)
+}
+
+fn content_of(name: &str) -> Option<Digest> {
+    match Place::parse(name)? {
+        Place::Blob(digest) | Place::Packed(digest) => Some(digest),
+        Place::Layout | Place::Index => None,
+    }
+}
