@@ -17,6 +17,8 @@ use crate::tool::Environment;
 
 mod build;
 mod completions;
+mod demo;
+mod diff;
 mod explain;
 mod export;
 mod init;
@@ -61,10 +63,14 @@ pub enum Command {
     Verify(verify::Args),
     /// Show what is in a bundle
     Inspect(inspect::Args),
+    /// Show what differs between two bundles
+    Diff(diff::Args),
     /// Write the content of a bundle into folders that other tools read
     Export(export::Args),
     /// Make or show keys and roots
     Keys(keys::Args),
+    /// Play the whole journey on this machine, in a temporary folder
+    Demo(demo::Args),
     /// Explain an error code, or list them all
     Explain(explain::Args),
     /// Print the completion script of a shell
@@ -99,6 +105,8 @@ async fn dispatch(command: Command, world: &World<'_>) -> Result<(), Failure> {
         Command::Build(args) => build::run(&args, world).await,
         Command::Verify(args) => verify::run(&args, world),
         Command::Inspect(args) => inspect::run(&args, world),
+        Command::Diff(args) => diff::run(&args, world),
+        Command::Demo(args) => demo::run(&args, world).await,
         Command::Export(args) => export::run(&args, world),
         Command::Keys(args) => keys::run(&args, world),
         Command::Explain(args) => explain::run(&args, world),

@@ -43,6 +43,9 @@ pub struct Args {
     /// Speak to this registry without TLS: HOST[:PORT]; may be given several times
     #[arg(long, value_name = "HOST")]
     plain_http: Vec<String>,
+    /// Take images from an OCI layout folder, an OCI archive or a `docker save` archive; may be given several times
+    #[arg(long, value_name = "PATH")]
+    images_from: Vec<String>,
     /// The domain of the development root; without it the product's name
     #[arg(long, value_name = "NAME")]
     domain: Option<Name>,
@@ -114,6 +117,7 @@ pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
         detected: &detected,
         mirrors: &args.mirror,
         plain_http: &args.plain_http,
+        images_from: &args.images_from,
     });
     // What is written must be what `build` reads; a mistake of the flags shows here.
     config::parse(&file.display().to_string(), &text)?;

@@ -13,6 +13,7 @@ pub(super) struct Release<'a> {
     pub(super) detected: &'a Detected,
     pub(super) mirrors: &'a [(String, String)],
     pub(super) plain_http: &'a [String],
+    pub(super) images_from: &'a [String],
 }
 
 pub(super) fn release_yaml(release: &Release<'_>) -> String {
@@ -76,6 +77,10 @@ images:
     if !release.plain_http.is_empty() {
         let hosts: Vec<_> = release.plain_http.iter().map(|host| quoted(host)).collect();
         text.push_str(&format!("  plainHttp: [{}]\n", hosts.join(", ")));
+    }
+    if !release.images_from.is_empty() {
+        text.push_str("  from:\n");
+        release.images_from.iter().for_each(|path| text.push_str(&format!("    - path: {}\n", quoted(path))));
     }
     text
 }
