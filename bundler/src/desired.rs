@@ -85,7 +85,7 @@ impl Coded for DesiredError {
 pub fn make(config: &Config, base: &Path, locked: Option<&str>, environment: &Environment) -> Result<Desired, Failure> {
     let checkout = checkout(config, base, locked, environment)?;
     let namespace = config.file.namespace.as_deref();
-    let target = Target { kubernetes: &config.file.kubernetes, namespace };
+    let target = Target { kubernetes: &config.file.kubernetes, namespace, secrets: &config.file.secrets };
     let rendered = render(&checkout, &config.file.render, &target, environment)?;
     let objects = normalise(rendered.objects, namespace)?;
     let settled = secrets::settle(objects, &config.file.secrets, namespace)?;

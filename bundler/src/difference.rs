@@ -199,7 +199,9 @@ mod tests {
             value.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
             value
         };
-        let pod = |image: &str| object("Pod", json!({"spec": {"containers": [{"name": "z"}, {"name": "c", "image": image}]}}));
+        let pod = |image: &str| {
+            object("Pod", json!({"spec": {"containers": [{"name": "z"}, {"name": "c", "image": image}]}}))
+        };
         let secret = |text: &str| object("Secret", json!({"data": {"password": text}}));
         let old = [pod("a:1"), secret("b2xk"), object("ConfigMap", json!({}))];
         let new = [secret("bmV3"), pod("a:2"), object("Service", json!({}))];
@@ -211,7 +213,10 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let change = |from: &str, to: &str| Change { from: Some(from.into()), to: Some(to.into()) };
-        assert_eq!(fields("Pod n/a"), BTreeMap::from([("/spec/containers/[name=c]/image".into(), change("a:1", "a:2"))]));
+        assert_eq!(
+            fields("Pod n/a"),
+            BTreeMap::from([("/spec/containers/[name=c]/image".into(), change("a:1", "a:2"))])
+        );
         assert_eq!(fields("Secret n/a"), BTreeMap::from([("/data/password".into(), change(MASKED, MASKED))]));
     }
 }

@@ -53,7 +53,9 @@ impl Coded for DemoError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            DemoError::NoSite { .. } => Some("build both programs (`cargo xtask demo` does), or name it with --site".to_owned()),
+            DemoError::NoSite { .. } => {
+                Some("build both programs (`cargo xtask demo` does), or name it with --site".to_owned())
+            }
             DemoError::Step { .. } => Some("what it said stands above".to_owned()),
             _ => None,
         }
@@ -139,7 +141,10 @@ impl<'a> Play<'a> {
         let output = self.folder.display().to_string();
         let bundle = self.bundle().display().to_string();
         Ok(vec![
-            self.step(&self.consign, &["init", "--product", demo::PRODUCT, "--release", "1.0.0", "--images-from", images])?,
+            self.step(
+                &self.consign,
+                &["init", "--product", demo::PRODUCT, "--release", "1.0.0", "--images-from", images],
+            )?,
             self.step(&self.consign, &["build", "--output", &output])?,
             self.step(&self.consign, &["verify", &bundle])?,
         ])
@@ -174,12 +179,12 @@ impl<'a> Play<'a> {
         let address = serving.address().ok_or(DemoError::Silent)?;
         let options = RegistryOptions { plain_http: vec![address.clone()], tries: 2, ..RegistryOptions::default() };
         let registry = RemoteRegistry::new(options)?;
-        let reference: Reference =
-            format!("{address}/{}", demo::REFERENCE).parse().map_err(|_| DemoError::Silent)?;
+        let reference: Reference = format!("{address}/{}", demo::REFERENCE).parse().map_err(|_| DemoError::Silent)?;
         let served = registry.resolve(&reference).await?.digest;
         let lock = lock::Lock::read(&self.repository().join(lock::FILE))?;
         let images = lock.map(|lock| lock.images).unwrap_or_default();
-        let locked = images.iter().find(|image| image.reference == demo::REFERENCE).map_or(served, |image| image.digest);
+        let locked =
+            images.iter().find(|image| image.reference == demo::REFERENCE).map_or(served, |image| image.digest);
         let shown = demo::REFERENCE.to_owned();
         if served != locked {
             return Err(DemoError::Other { reference: shown, served, locked }.into());
@@ -204,7 +209,11 @@ impl<'a> Play<'a> {
     /// The command as a person would type it.
     fn shown(&self, program: &Path, arguments: &[&str]) -> String {
         let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy();
-        let root = if program == self.site { format!(" --root-dir {}", self.folder.join("site").display()) } else { String::new() };
+        let root = if program == self.site {
+            format!(" --root-dir {}", self.folder.join("site").display())
+        } else {
+            String::new()
+        };
         format!("{name}{root} {}", arguments.join(" "))
     }
 
@@ -244,7 +253,8 @@ impl<'a> Play<'a> {
         command.current_dir(self.repository()).args(arguments).stdin(Stdio::null());
         command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
         let status = command.status();
-        let status = status.map_err(|e| IoError::new(codes::TOOL_MISSING, format!("`{shown}` cannot be started"), e))?;
+        let status =
+            status.map_err(|e| IoError::new(codes::TOOL_MISSING, format!("`{shown}` cannot be started"), e))?;
         match status.success() {
             true => Ok(()),
             false => Err(DemoError::Step { command: shown, status: status.to_string() }.into()),
