@@ -32,7 +32,7 @@ the signed one, loads the site's registry, applies the desired state, and hands 
   consign-site enrol --root FILE --root-sha256 HEX --site NAME    once: whom this site trusts
   consign-site install /media/usb                                 verify, load, apply, wait, receipt
   consign-site serve                                              the registry that nodes pull from
-  consign-site status                                             what runs, and how the last run ended
+  consign-site status                                             what runs, how the last run went
   consign-site receipts export DIR                                what to carry back
 
 Everything the site keeps lies under /var/lib/consign; a run that was cut off is resumed by running it again.";

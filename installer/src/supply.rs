@@ -10,6 +10,7 @@ use consign_format::error::{Code, Coded, codes};
 use consign_format::release::ReleaseManifest;
 use consign_format::{Digest, canonical};
 use consign_registry::{BlobError, BlobFolder};
+use consign_terminal::bytes;
 
 /// A file occupies whole blocks, and a folder entry; counted generously.
 const PER_FILE: u64 = 8192;
@@ -37,7 +38,7 @@ pub enum SupplyError {
         first: Digest,
     },
     /// There is no room.
-    #[error("loading needs {need} bytes under {}, and {free} are free", path.display())]
+    #[error("loading needs {} under {}, and {} are free", bytes(*.need), path.display(), bytes(*.free))]
     NoRoom {
         /// Bytes needed, with what a file system takes for itself.
         need: u64,

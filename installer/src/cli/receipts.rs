@@ -67,7 +67,8 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
                 write_file(&dir.join(name), &kept.bytes, 0o644)?;
             }
             let exported = Exported { folder: dir.clone(), receipts: chain.len() };
-            let human = format!("{} receipts are in {}", exported.receipts, dir.display());
+            let are = if chain.len() == 1 { "1 receipt is" } else { &format!("{} receipts are", chain.len()) };
+            let human = format!("{are} in {}", dir.display());
             context.terminal.result(&exported, human);
         }
     }
