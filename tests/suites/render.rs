@@ -16,3 +16,5 @@ mod kustomizations;
 mod refusals;
 #[path = "render/repository.rs"]
 mod repository;
+#[path = "render/signatures.rs"]
+mod signatures;

@@ -36,7 +36,12 @@ impl Blobs {
         let mut line = String::new();
         self.answer.by_ref().take(256).read_line(&mut line)?;
         let expected = format!("{} blob {}\n", entry.id, entry.size);
-        if line == expected { Ok(()) } else { Err(answer()) }
+        if line == expected {
+            return Ok(());
+        }
+        // Git says so when it may not fetch what a partial clone left behind.
+        let absent = line == format!("{} missing\n", entry.id) || line.is_empty();
+        Err(if absent { TreeError::Absent { path: entry.path.clone() }.into() } else { answer() })
     }
 
     fn finish(&mut self) -> Result<(), SourceError> {

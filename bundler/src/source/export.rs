@@ -75,6 +75,12 @@ pub enum TreeError {
         /// The file.
         path: String,
     },
+    /// The repository does not hold all of its commit: a partial or damaged clone.
+    #[error("the repository lacks the content of `{path}`")]
+    Absent {
+        /// The path in the tree.
+        path: String,
+    },
     /// A file could not be written.
     #[error("`{path}` could not be written out")]
     Write {
@@ -91,6 +97,7 @@ impl Coded for TreeError {
             TreeError::Unsafe { .. } => codes::TREE_UNSAFE,
             TreeError::TooMuch { .. } => codes::OVER_LIMIT,
             TreeError::NotFound { .. } | TreeError::Outside { .. } => codes::PATH_NOT_FOUND,
+            TreeError::Absent { .. } => codes::SOURCE_UNREACHABLE,
             TreeError::Submodule { .. } => codes::SUBMODULE,
             TreeError::LfsPointer { .. } => codes::LFS_POINTER,
             TreeError::Write { .. } => codes::IO,
@@ -101,6 +108,10 @@ impl Coded for TreeError {
         Some(match self {
             TreeError::NotFound { .. } => {
                 "only what is committed is read; commit the file, or correct the path in release.yaml".to_owned()
+            }
+            TreeError::Absent { .. } => {
+                "the clone is partial or damaged: clone it again without `--filter`, or name the repository by its URL"
+                    .to_owned()
             }
             TreeError::Submodule { .. } => {
                 "copy what is needed into the repository, or build the submodule's repository as a release of its own"

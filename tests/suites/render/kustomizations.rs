@@ -86,7 +86,7 @@ fn a_renderer_sees_nothing_of_the_machine() {
     );
     let tool = folder.path().join("kustomize");
     std::fs::write(&tool, script).unwrap();
-    executable(&tool);
+    crate::repository::executable(&tool);
     let rendered = repository(&[]).render(json!([{"path": "deploy/site"}]), &[&tool]).unwrap();
     let seen = &rendered.objects[0].value["data"];
     let isolated = rendered.isolation == Some(Isolation::Namespace);
@@ -96,11 +96,6 @@ fn a_renderer_sees_nothing_of_the_machine() {
     assert_eq!((seen["git"].as_str(), seen["token"].as_str()), (Some("gone"), Some("none")));
     assert_eq!(seen["home"], "2 *", "an empty home");
     assert_eq!(seen["proxy"], "http://127.0.0.1:9");
-}
-
-fn executable(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

@@ -26,7 +26,9 @@ impl Repository {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        repository.git(&["init", "-q"]);
+        repository.git(&["init", "-q", "-b", "main"]);
+        repository.git(&["config", "user.name", "a"]);
+        repository.git(&["config", "user.email", "a@example.com"]);
         repository.commit();
         repository
     }
@@ -37,7 +39,7 @@ impl Repository {
 
     pub(crate) fn commit(&self) {
         self.git(&["add", "-A"]);
-        self.git(&["-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-q", "-m", "x"]);
+        self.git(&["commit", "-q", "--allow-empty", "-m", "x"]);
     }
 
     pub(crate) fn git(&self, arguments: &[&str]) -> String {
@@ -94,4 +96,10 @@ pub(crate) fn names(objects: &[Object]) -> Vec<String> {
     let mut names: Vec<_> = objects.iter().map(|object| object.reference().to_string()).collect();
     names.sort();
     names
+}
+
+/// Makes a file one that can be run.
+pub(crate) fn executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
