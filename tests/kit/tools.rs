@@ -18,6 +18,10 @@ const HELM: (&str, &str) = ("helm.sh/helm/v4/cmd/helm", "v4.3.1");
 // The newest that Go 1.26 builds: 5.8.3 asks for 1.27.
 const KUSTOMIZE: (&str, &str) = ("sigs.k8s.io/kustomize/kustomize/v5", "v5.8.2");
 
+/// The distribution specification's own judge of registries; it has no releases.
+const CONFORMANCE: (&str, &str) =
+    ("github.com/opencontainers/distribution-spec/conformance", "v0.0.0-20260831232431-97274622c111");
+
 /// One of the tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
@@ -27,11 +31,13 @@ pub enum Tool {
     Helm,
     /// Renders kustomizations.
     Kustomize,
+    /// Asks a registry all that the OCI distribution specification demands.
+    Conformance,
 }
 
 impl Tool {
     /// All of them, the one that is waited for most first.
-    pub const ALL: [Self; 3] = [Self::Cluster, Self::Helm, Self::Kustomize];
+    pub const ALL: [Self; 4] = [Self::Cluster, Self::Helm, Self::Kustomize, Self::Conformance];
 
     /// The name of its file.
     pub const fn name(self) -> &'static str {
@@ -39,6 +45,7 @@ impl Tool {
             Self::Cluster => "consign-cluster",
             Self::Helm => "helm",
             Self::Kustomize => "kustomize",
+            Self::Conformance => "conformance",
         }
     }
 
@@ -51,6 +58,7 @@ impl Tool {
             Self::Cluster => format!("cluster-{}", &cluster_pin()?.hex()[..16]),
             Self::Helm => format!("helm-{}", HELM.1),
             Self::Kustomize => format!("kustomize-{}", KUSTOMIZE.1),
+            Self::Conformance => format!("conformance-{}", CONFORMANCE.1),
         };
         Ok(cache()?.join(folder).join(self.name()))
     }
@@ -112,6 +120,7 @@ impl Tool {
             Self::Kustomize => {
                 format!("-s -w -X sigs.k8s.io/kustomize/api/provenance.version=kustomize/{}", KUSTOMIZE.1)
             }
+            Self::Conformance => "-s -w".to_owned(),
         };
         match self {
             Self::Cluster => {
@@ -123,6 +132,7 @@ impl Tool {
             }
             Self::Helm => install(&mut command, scratch, &stamp, HELM),
             Self::Kustomize => install(&mut command, scratch, &stamp, KUSTOMIZE),
+            Self::Conformance => install(&mut command, scratch, &stamp, CONFORMANCE),
         }
         Ok(command)
     }
@@ -132,6 +142,7 @@ impl Tool {
             Self::Cluster => "about 11 minutes of processor time, 3 GB of memory and of Go's own cache",
             Self::Helm => "about 7 minutes of processor time",
             Self::Kustomize => "about a minute of processor time",
+            Self::Conformance => "seconds",
         }
     }
 }

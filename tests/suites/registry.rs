@@ -9,6 +9,8 @@
 
 #[path = "registry/client.rs"]
 mod client;
+#[path = "registry/conformance.rs"]
+mod conformance;
 #[path = "registry/containerd.rs"]
 mod containerd;
 #[path = "registry/podman.rs"]

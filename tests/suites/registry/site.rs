@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use consign_format::{Descriptor, Digest, media_type};
 use consign_registry::BlobFolder;
+use consign_registry::manifest::Manifest;
 use consign_registry::serve::{Event, ServeOptions, Shelf, serve_with};
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -16,7 +17,9 @@ pub(crate) struct Site {
     pub(crate) address: String,
     pub(crate) image: Descriptor,
     pub(crate) index: Descriptor,
-    _folder: tempfile::TempDir,
+    /// An artifact whose subject is `image`.
+    pub(crate) referrer: Descriptor,
+    folder: tempfile::TempDir,
     events: Arc<Mutex<Vec<Event>>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -32,8 +35,10 @@ impl Site {
         let blobs = BlobFolder::open(folder.path()).unwrap();
         let single = image(&blobs, "x");
         let index = sparse_index(&blobs, &image(&blobs, "multi"));
+        let referrer = referrer(&blobs, &single);
         let mut shelf = Shelf::new(blobs);
         shelf.put("docker.io", "library/x", Some("1"), &single).unwrap();
+        shelf.put("docker.io", "library/x", None, &referrer).unwrap();
         shelf.put("quay.io", "team/multi", Some("1"), &index).unwrap();
         let events = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&events);
@@ -49,7 +54,14 @@ impl Site {
             });
         });
         let address = told.recv().unwrap().to_string();
-        Site { address, image: single, index, _folder: folder, events, stop: Some(stop), thread: Some(thread) }
+        Site { address, image: single, index, referrer, folder, events, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// The blobs behind `image`: its configuration and its layer.
+    pub(crate) fn blobs_of_image(&self) -> Vec<Digest> {
+        let path = self.folder.path().join("blobs/sha256").join(self.image.digest.hex());
+        let manifest = Manifest::parse(&std::fs::read(path).unwrap(), None).unwrap();
+        manifest.pointers().into_iter().map(|pointer| pointer.digest).collect()
     }
 
     /// The requests so far: method, path and query, status.
@@ -107,6 +119,14 @@ fn image(blobs: &BlobFolder, name: &str) -> Descriptor {
     let config = put(blobs, media_type::OCI_CONFIG, config.to_string().as_bytes());
     let manifest =
         json!({"schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "config": config, "layers": [layer]});
+    put(blobs, media_type::OCI_MANIFEST, manifest.to_string().as_bytes())
+}
+
+fn referrer(blobs: &BlobFolder, subject: &Descriptor) -> Descriptor {
+    let config = put(blobs, media_type::OCI_EMPTY, b"{}");
+    let content = put(blobs, "application/vnd.example.sbom+json", b"{\"packages\":[]}");
+    let manifest = json!({"schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST,
+        "artifactType": "application/vnd.example.sbom+json", "config": config, "layers": [content], "subject": subject});
     put(blobs, media_type::OCI_MANIFEST, manifest.to_string().as_bytes())
 }
 
