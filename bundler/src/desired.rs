@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::discover::{self, Found};
 use crate::normalise::normalise;
 use crate::object::{Object, ObjectRef};
-use crate::render::{Target, render};
+use crate::render::{Isolation, Target, render};
 use crate::secrets;
 use crate::source::{self, Checkout, ExportLimits, SourceError, SourceRequest};
 use crate::tool::Environment;
@@ -93,7 +93,7 @@ pub fn make(config: &Config, base: &Path, locked: Option<&str>, environment: &En
     let on_failure = on_failure(config, &settled.objects)?;
     let charts = charts(config, &checkout)?;
     let provenance = checkout.provenance().clone();
-    let warnings = rendered.left_out.iter().map(|hook| format!("left out the chart's test hook {hook}")).collect();
+    let warnings = warnings(&rendered.left_out, rendered.isolation, &settled.objects, &found, config);
     Ok(Desired {
         checkout,
         provenance,
@@ -105,6 +105,26 @@ pub fn make(config: &Config, base: &Path, locked: Option<&str>, environment: &En
         on_failure,
         warnings,
     })
+}
+
+/// What the build went past without being sure.
+fn warnings(
+    left_out: &[String],
+    isolation: Option<Isolation>,
+    objects: &[Object],
+    found: &[Found],
+    config: &Config,
+) -> Vec<String> {
+    let included = &config.file.images.include;
+    let suspects = discover::suspects(objects, found).into_iter().filter(|s| !included.contains(&s.reference));
+    let missing = suspects.map(|s| {
+        format!("{} at {} looks like an image and is not carried: `{}`; if it is one, name it in images.fields or images.include", s.object, s.field, s.reference)
+    });
+    let tests = left_out.iter().map(|hook| format!("left out the chart's test hook {hook}"));
+    let open = (isolation == Some(Isolation::Proxies)).then(|| {
+        "no network namespace can be made here: renderers were kept from the network by proxy settings only".to_owned()
+    });
+    tests.chain(open).chain(missing).collect()
 }
 
 /// `source.ref` comes first: a signature on a tag is found by the tag's name only.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use consign_bundler::discover::discover;
+use consign_bundler::discover::{discover, suspects};
 use consign_bundler::normalise::normalise;
 use consign_bundler::object::Object;
 use consign_bundler::pin::pin;
@@ -30,6 +30,7 @@ fn release(text: &str) -> (Vec<Object>, Vec<String>) {
     let objects = normalise(rendered.objects, Some("app")).unwrap();
     let mut objects = settle(objects, &[], Some("app")).unwrap().objects;
     let found = discover(&objects, &[]).unwrap();
+    assert_eq!(suspects(&objects, &found), [], "false alarms make people deaf");
     let unpinned: Vec<_> = found.iter().filter(|found| !found.reference.contains('@')).cloned().collect();
     let locked: BTreeMap<_, _> =
         unpinned.iter().map(|f| (f.reference.clone(), Digest::of(f.reference.as_bytes()))).collect();
