@@ -22,8 +22,8 @@ impl Payload {
     /// Makes the bundle in `folder`, unless it is there from an earlier run of the same size.
     pub(super) fn make(folder: &Path, mib: u64, programs: &Path) -> Result<Payload, Failed> {
         let work = folder.join(format!("payload-{mib}"));
-        let bundle = work.join("bench.consign");
-        let root = work.join("repository/.consign/1.root.json");
+        let bundle = work.join("bench-1.0.0.consign");
+        let root = work.join("repository/trust/1.root.json");
         if !bundle.is_file() {
             if work.exists() {
                 fs::remove_dir_all(&work).map_err(|error| failed("remove", &work, &error))?;
@@ -32,6 +32,7 @@ impl Payload {
             fs::create_dir_all(&repository).map_err(|error| failed("create", &repository, &error))?;
             layout(&work.join("layout"), mib)?;
             write(&repository.join("deployment.yaml"), DEPLOYMENT.as_bytes())?;
+            write(&repository.join("release.yaml"), RELEASE.as_bytes())?;
             for arguments in [
                 &["init", "-q", "-b", "main"][..],
                 &["add", "."],
@@ -40,8 +41,8 @@ impl Payload {
                 Step::new("git", arguments).within(&repository).run()?;
             }
             let consign = programs.join("consign");
-            Step::new(&consign, ["init"]).within(&repository).run()?;
-            Step::new(&consign, ["build", "--output"]).and_args([&bundle]).within(&repository).run()?;
+            Step::new(&consign, ["keys", "new", "--domain", "bench"]).within(&repository).run()?;
+            Step::new(&consign, ["build", "--output", ".."]).within(&repository).run()?;
         }
         let bytes = fs::metadata(&bundle).map_err(|error| failed("read", &bundle, &error))?.len();
         Ok(Payload { bundle, bytes, root })
@@ -52,7 +53,7 @@ impl Payload {
         let sha256 = sha256(&self.root)?;
         let site = site.to_string_lossy();
         let root = self.root.to_string_lossy();
-        let arguments = ["--root-dir", &site, "enrol", "--root", &root, "--root-sha256", &sha256];
+        let arguments = ["--root-dir", &site, "enrol", "--site", "bench", "--root", &root, "--root-sha256", &sha256];
         Step::new(programs.join("consign-site"), arguments).run()
     }
 
@@ -65,6 +66,18 @@ impl Payload {
         vec!["verify".into(), "--root".into(), self.root.clone(), self.bundle.clone()]
     }
 }
+
+const RELEASE: &str = "\
+apiVersion: consign.dev/v1
+product: bench
+version: 1.0.0
+kubernetes: {version: '1.33'}
+namespace: bench
+render: [{path: deployment.yaml}]
+images:
+  from: [{path: ../layout, references: {'bench.example/payload:1': '1'}}]
+rollout: {onFailure: halt}
+";
 
 const DEPLOYMENT: &str = "\
 apiVersion: apps/v1
