@@ -69,6 +69,8 @@ pub fn markdown(command: &Command) -> String {
 fn describe(command: &mut Command, level: usize, text: &mut String) {
     // build() has put the full path, such as `consign keys new`, into the display name's usage.
     let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
+    // What this machine's environment says is no part of a reference.
+    *command = std::mem::take(command).mut_args(|argument| argument.hide_env_values(true));
     let help = command.render_long_help().to_string();
     let help: Vec<&str> = help.lines().map(str::trim_end).collect();
     text.push_str(&format!("{} {name}\n\n```text\n{}\n```\n\n", "#".repeat(level), help.join("\n").trim()));

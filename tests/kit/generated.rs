@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 mod fields;
 
+use clap::CommandFactory as _;
 use consign_format::carriage::Carriage;
 use consign_format::receipt::Receipt;
 use consign_format::release::ReleaseManifest;
@@ -24,6 +25,8 @@ pub struct Generated {
 /// The JSON Schemas (draft 2020-12) of everything that people and programs write or read.
 pub fn schemas() -> Vec<Generated> {
     vec![
+        schema::<consign_bundler::config::ReleaseFile>("release"),
+        schema::<consign_bundler::lock::Lock>("lock"),
         schema::<ReleaseManifest>("release-manifest"),
         schema::<Carriage>("carriage"),
         schema::<Receipt>("receipt"),
@@ -33,11 +36,17 @@ pub fn schemas() -> Vec<Generated> {
 
 /// The page that describes both command lines, and the tables of fields inside other pages.
 pub fn docs() -> Vec<Generated> {
-    let text = String::from(
+    let mut text = String::from(
         "# Command line\n\nMade from the programs by `cargo xtask docs`. Every command takes `--json`; \
-         exit codes and errors: [errors](errors.md).\n",
+         exit codes and errors: [errors](errors.md).\n\n",
     );
-    vec![Generated { path: "docs/cli.md".to_owned(), text }]
+    text += &consign_terminal::markdown(&consign_bundler::cli::Cli::command());
+    text += &consign_terminal::markdown(&consign_installer::cli::Cli::command());
+    let text = text.trim_end().to_owned() + "\n";
+    vec![
+        Generated { path: "docs/cli.md".to_owned(), text },
+        with_table::<consign_bundler::config::ReleaseFile>("docs/release-yaml.md"),
+    ]
 }
 
 /// The root of the repository.
