@@ -95,11 +95,14 @@ pub fn is_tag(text: &str) -> bool {
 
 /// Tells whether a text is a host with an optional port.
 pub fn is_host_and_port(text: &str) -> bool {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !host.ends_with(':') && !(text.starts_with('[') && !host.ends_with(']')) => {
-            (host, Some(port))
-        }
-        _ => (text, None),
+    // The last colon parts host and port, unless it stands inside the brackets of an IPv6 address.
+    let port_at = match text.rfind(']') {
+        Some(bracket) => text[bracket..].rfind(':').map(|colon| bracket + colon),
+        None => text.rfind(':'),
+    };
+    let (host, port) = match port_at {
+        Some(colon) => (&text[..colon], Some(&text[colon + 1..])),
+        None => (text, None),
     };
     let port_fits = port.is_none_or(|p| (1..=5).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()));
     let host_fits = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {

@@ -86,7 +86,7 @@ fn an_appended_byte_is_refused() {
 #[test]
 fn other_files_are_refused_by_name() {
     let roots = trust(&parts());
-    for bytes in [vec![0; 2048], b"PK\x03\x04".repeat(300), vec![0x1f, 0x8b, 8, 0].repeat(300)] {
+    for bytes in [vec![0; 2048], b"PK\x03\x04".repeat(300), [0x1f, 0x8b, 8, 0].repeat(300)] {
         assert_eq!(read(&bytes, &roots).unwrap_err().code(), codes::NOT_A_BUNDLE);
     }
     assert_eq!(read(&[], &roots).unwrap_err().code(), codes::TRUNCATED);

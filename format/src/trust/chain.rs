@@ -238,7 +238,7 @@ fn check_named(
 /// Holds every member against the release: a carriage can leave out, never add, and no size is believed.
 fn check_members(carriage: &Carriage, release: &ReleaseManifest) -> Result<(), TrustError> {
     let document = "carriage.json";
-    if carriage.boundary == 0 || carriage.boundary % BOUNDARY_UNIT != 0 {
+    if carriage.boundary == 0 || !carriage.boundary.is_multiple_of(BOUNDARY_UNIT) {
         return Err(form(document, format!("the boundary is not a multiple of {BOUNDARY_UNIT}")));
     }
     let mut total = header::END_LENGTH;
