@@ -56,12 +56,15 @@ pub async fn install_bundle<H: Handoff>(
     connect: impl AsyncFnOnce() -> Result<H, Failure>,
 ) -> Result<Finished, Failure> {
     let verifying = steps::Timer::start("verify", clocks);
-    let opened = OpenedBundle::open(open(path)?.file, Limits::DEFAULT)?;
+    let medium = open(path)?;
+    let end = medium.end();
+    let opened = OpenedBundle::open(medium, Limits::DEFAULT)?;
     let (domain, roots) = site.follow(opened.roots())?;
     if !order.dry_run {
         roots::commit(site, &domain, &roots, clocks)?;
     }
     let VerifiedBundle { vouched, payload } = opened.read_head()?.verify(&roots)?;
+    end.is(vouched.carriage.boundary.saturating_add(vouched.carriage.payload));
     let product = site.store.read_product(&domain, &vouched.approval.product)?;
     let memory = memory(site, &domain, &roots, product.as_ref(), &vouched.approval.product)?;
     let admission = admit(&vouched, &memory, order.ask, &effective_now(site, &domain, clocks))?;
@@ -113,18 +116,20 @@ pub(crate) fn effective_now(site: &Site, domain: &Name, clocks: &Clocks) -> Stri
 /// grow: it is one number. That it could not be written is no reason to hide why the bundle was refused.
 pub fn count_refusal(site: &Site, failure: &Failure) {
     use consign_format::Exit;
-    let refused = matches!(
-        failure.code().exit,
-        Exit::Damaged
-            | Exit::Malformed
-            | Exit::Untrusted
-            | Exit::Older
-            | Exit::NotForSite
-            | Exit::Expired
-            | Exit::NotUpgradable
-            | Exit::Missing
-            | Exit::Policy
-    );
+    let failed_before = failure.code() == consign_format::error::codes::FAILED_BEFORE;
+    let refused = failed_before
+        || matches!(
+            failure.code().exit,
+            Exit::Damaged
+                | Exit::Malformed
+                | Exit::Untrusted
+                | Exit::Older
+                | Exit::NotForSite
+                | Exit::Expired
+                | Exit::NotUpgradable
+                | Exit::Missing
+                | Exit::Policy
+        );
     if refused && let Ok(count) = site.store.refused() {
         let _ = site.store.set_refused(count.saturating_add(1));
     }

@@ -3,9 +3,6 @@
 //! One read of the medium, one write to the disk, no temporary copy. What the store has already is skipped, unread.
 //! Nothing is visible under its name before its digest holds; what was loaded before a failure may stay, unreferenced.
 
-use std::fs::File;
-use std::io::Seek;
-
 use consign_format::Digest;
 use consign_format::archive::head::ArchiveError;
 use consign_format::archive::payload::{Content, Payload};
@@ -16,6 +13,7 @@ use consign_registry::{BlobError, BlobFolder};
 use consign_terminal::Progress;
 use serde::Serialize;
 
+use crate::open::Medium;
 use crate::supply::Supply;
 
 /// What loading moved.
@@ -56,7 +54,7 @@ impl Coded for LoadError {
 
 /// Loads what is wanted and returns when it is on the disk and the end of the bundle was the exact one.
 pub fn load(
-    payload: Payload<File>,
+    payload: Payload<Medium>,
     supply: &Supply,
     blobs: &BlobFolder,
     progress: &dyn Progress,
@@ -92,14 +90,12 @@ pub fn load(
 fn copied(
     member: &Member,
     digest: &Digest,
-    content: &mut Content<'_, File>,
+    content: &mut Content<'_, Medium>,
     bulk: &mut Bulk,
 ) -> Result<Option<()>, LoadError> {
-    content.copy_with(|file, length| {
-        let name = || member.name.clone();
-        let position = file.stream_position();
-        let offset = position.map_err(|source| ArchiveError::Unreadable { offset: 0, member: name(), source })?;
-        match bulk.put_from_file(digest, length, file, offset) {
+    content.copy_with(|medium, length| {
+        let (name, offset) = (|| member.name.clone(), medium.position());
+        match bulk.put_from_file(digest, length, medium.file(), offset) {
             Ok(()) => Ok((*digest, ())),
             // What is wrong with the bundle is said in the bundle's words.
             Err(BlobError::Mismatch { actual, .. }) => Ok((actual, ())),

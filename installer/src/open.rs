@@ -3,9 +3,11 @@
 //! A medium is the enemy's to prepare: a link may lead to a device, a pipe may never end. So the last part of the
 //! path is opened without following it and without waiting, and looked at before the first read.
 
+use std::cell::Cell;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use consign_format::error::{Code, Coded, codes};
 use rustix::fs::{FileType, Mode, OFlags};
@@ -16,10 +18,71 @@ pub const EXTENSION: &str = "consign";
 /// A bundle's file, open for reading.
 #[derive(Debug)]
 pub struct Medium {
-    /// The file.
-    pub file: File,
+    file: File,
+    path: PathBuf,
+    at: u64,
+    end: End,
+}
+
+/// Where a bundle on a block device ends: a device goes on behind it, and what lies there is nobody's. A file has its
+/// own end, and a byte behind the bundle's is a refusal; so for a file this says nothing.
+#[derive(Debug, Clone)]
+pub struct End {
+    is_device: bool,
+    at: Rc<Cell<u64>>,
+}
+
+impl End {
+    /// Says where the signed carriage has the bundle end.
+    pub fn is(&self, at: u64) {
+        if self.is_device {
+            self.at.set(at);
+        }
+    }
+}
+
+impl Medium {
+    fn new(file: File, path: &Path, is_device: bool) -> Self {
+        let end = End { is_device, at: Rc::new(Cell::new(u64::MAX)) };
+        Medium { file, path: path.to_owned(), at: 0, end }
+    }
+
     /// Where it lies.
-    pub path: PathBuf,
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The place where the end is to be said, as soon as it is known.
+    pub fn end(&self) -> End {
+        self.end.clone()
+    }
+
+    /// The open file, for copies inside the kernel.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// How far it was read.
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+}
+
+impl Read for Medium {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end.at.get().saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let room = buf.len().min(left);
+        let read = self.file.read(&mut buf[..room])?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for Medium {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.at = self.file.seek(to)?;
+        Ok(self.at)
+    }
 }
 
 /// Why nothing is read.
@@ -88,7 +151,8 @@ pub fn open(path: &Path) -> Result<Medium, OpenError> {
     let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(error)?);
     let stat = rustix::fs::fstat(&file).map_err(error)?;
     let what = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile | FileType::BlockDevice => return Ok(Medium { file, path: path.to_owned() }),
+        FileType::RegularFile => return Ok(Medium::new(file, path, false)),
+        FileType::BlockDevice => return Ok(Medium::new(file, path, true)),
         FileType::Directory => return open(&the_one_in(path)?),
         FileType::Fifo => "a pipe",
         FileType::Socket => "a socket",
@@ -159,7 +223,7 @@ mod tests {
         std::fs::write(at("._b.consign"), b"").unwrap();
         std::fs::create_dir(at("c.consign")).unwrap();
         std::fs::write(at("b.consign"), b"").unwrap();
-        assert_eq!(open(dir.path()).unwrap().path, at("b.consign"));
+        assert_eq!(open(dir.path()).unwrap().path(), at("b.consign"));
         std::fs::write(at("a.consign"), b"").unwrap();
         let error = open(dir.path()).unwrap_err().to_string();
         assert!(error.ends_with("holds 2 bundles: a.consign, b.consign"), "{error}");
@@ -170,5 +234,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         symlink("/dev/zero", dir.path().join("a.consign")).unwrap();
         assert!(matches!(open(dir.path()), Err(OpenError::Unsafe { .. })));
+    }
+
+    #[test]
+    fn a_device_ends_where_the_bundle_does_and_a_file_where_it_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.consign");
+        std::fs::write(&path, b"bundle and rest").unwrap();
+        for (is_device, expected) in [(true, "bundle"), (false, "bundle and rest")] {
+            let mut medium = Medium::new(File::open(&path).unwrap(), &path, is_device);
+            medium.end().is(6);
+            let mut text = String::new();
+            medium.read_to_string(&mut text).unwrap();
+            assert_eq!((text.as_str(), medium.position()), (expected, expected.len() as u64));
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! `verify`: everything that `install` would check of a bundle, every byte of it read, nothing changed.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -19,7 +18,7 @@ use crate::admit::{Ask, admit};
 use crate::clock::Clocks;
 use crate::images::check_images;
 use crate::install_bundle::memory;
-use crate::open::open;
+use crate::open::{Medium, open};
 use crate::site::Site;
 
 /// How much is read at a time.
@@ -61,9 +60,12 @@ pub fn verify_bundle(
     clocks: &Clocks,
     progress: &dyn Progress,
 ) -> Result<Verified, Failure> {
-    let opened = OpenedBundle::open(open(path)?.file, Limits::DEFAULT)?;
+    let medium = open(path)?;
+    let end = medium.end();
+    let opened = OpenedBundle::open(medium, Limits::DEFAULT)?;
     let (domain, roots) = site.follow(opened.roots())?;
     let VerifiedBundle { vouched, payload } = opened.read_head()?.verify(&roots)?;
+    end.is(vouched.carriage.boundary.saturating_add(vouched.carriage.payload));
     let product = site.store.read_product(&domain, &vouched.approval.product)?;
     let memory = memory(site, &domain, &roots, product.as_ref(), &vouched.approval.product)?;
     let now = crate::install_bundle::effective_now(site, &domain, clocks);
@@ -97,7 +99,7 @@ fn content_size(member: &consign_format::carriage::Member) -> u64 {
 
 /// Reads every member to its end and keeps the manifests, which are metadata and small.
 fn read_all(
-    payload: Payload<File>,
+    payload: Payload<Medium>,
     release: &ReleaseManifest,
     progress: &dyn Progress,
 ) -> Result<BTreeMap<Digest, Vec<u8>>, ArchiveError> {
@@ -110,8 +112,13 @@ fn read_all(
         };
         let keep = digest.filter(|digest| is_manifest(release, digest));
         let mut bytes = Vec::new();
-        // A read that fails is told by the payload itself, in the bundle's words.
-        while let Ok(read @ 1..) = content.read(&mut buffer) {
+        loop {
+            let read = match content.read(&mut buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                // A read that fails is told by the payload itself, in the bundle's words.
+                Ok(0) | Err(_) => break,
+                Ok(read) => read,
+            };
             progress.advance(read as u64);
             if keep.is_some() {
                 bytes.extend_from_slice(&buffer[..read]);

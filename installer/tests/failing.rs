@@ -137,7 +137,7 @@ fn a_sick_release_is_taken_back_and_remembered() {
     assert_eq!(failure.code(), codes::UNHEALTHY);
     assert_eq!(
         failure.to_string(),
-        "demo 2.0 did not become healthy, and version 1.0 runs again: ConfigMap demo/a: image cannot be pulled"
+        "demo 2.0 did not become healthy and was rolled back, version 1.0 runs again: ConfigMap demo/a: image cannot be pulled"
     );
     assert_eq!(fake.asked(), ["plan 2.0 (2)", "apply 2.0 (2)", "health 2.0 (2)", "rollback 1.0 (2)"]);
     assert_eq!(shows(&site), "1.0 - 2.0");
@@ -187,7 +187,7 @@ fn a_first_release_is_taken_back_to_nothing() {
     let site = TestSite::enrolled();
     let fake = Fake { sick: Some("1.0"), ..Fake::default() };
     let failure = fake.install(&site, &Draft::new("1.0", 10)).unwrap_err();
-    assert!(failure.to_string().contains("and nothing runs again"), "{failure}");
+    assert!(failure.to_string().contains("was rolled back, nothing runs again"), "{failure}");
     assert_eq!(fake.asked().last().unwrap(), "rollback 1.0 (0)");
     assert_eq!(shows(&site), "- - 1.0");
     assert_eq!(site.receipts()[0].receipt.now_current, None);

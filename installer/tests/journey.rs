@@ -31,3 +31,28 @@ fn a_release_is_installed_and_the_next_one_follows() {
     assert_eq!(product.previous.unwrap().version, "1.0");
     assert_eq!(site.receipts().len(), 3);
 }
+
+/// A raw stick: the bundle from its first block on, and old rubbish behind. Needs a loop device, so root.
+#[test]
+fn a_block_device_ends_where_the_bundle_does() {
+    use std::io::Write;
+    use std::process::Command;
+    let site = TestSite::enrolled();
+    let mut stick = Draft::new("1.0", 10).bundle();
+    stick.extend([0x55; 4096]);
+    stick.resize(stick.len().next_multiple_of(4096), 0x55);
+    let (_medium, path) = site.medium(&stick);
+    let attached = Command::new("losetup").args(["--find", "--show", "--read-only"]).arg(&path).output();
+    let Some(attached) = attached.ok().filter(|output| output.status.success()) else {
+        // Past the harness, which shows the words of passing tests to nobody. What decides is tested beside `open` too.
+        let words = "SKIPPED a_block_device_ends_where_the_bundle_does: no loop device can be attached (run as root)";
+        let _ = writeln!(std::io::stderr().lock(), "{words}");
+        return;
+    };
+    let device = String::from_utf8(attached.stdout).unwrap().trim().to_owned();
+    let installed = site.install_path(std::path::Path::new(&device));
+    assert!(Command::new("losetup").args(["--detach", &device]).status().unwrap().success());
+    installed.unwrap();
+    let failure = site.install_bytes(&stick, Default::default()).unwrap_err();
+    assert_eq!(failure.code(), consign_format::error::codes::ARCHIVE_MALFORMED, "a file must end exactly");
+}

@@ -31,7 +31,7 @@ pub(super) struct Trouble {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unsettled {
     /// The release before runs again.
-    #[error("{product} {version} did not become healthy, and {} runs again: {}", back(.to), .reasons.join("; "))]
+    #[error("{product} {version} did not become healthy and was rolled back, {} runs again: {}", back(.to), .reasons.join("; "))]
     RolledBack {
         /// The product.
         product: Name,
@@ -43,7 +43,7 @@ pub enum Unsettled {
         reasons: Vec<String>,
     },
     /// Everything was left as it is.
-    #[error("{product} {version} did not become healthy, and everything was left as it is: {}", .reasons.join("; "))]
+    #[error("{product} {version} did not become healthy and was halted, everything is left as it is: {}", .reasons.join("; "))]
     Halted {
         /// The product.
         product: Name,
@@ -53,7 +53,7 @@ pub enum Unsettled {
         reasons: Vec<String>,
     },
     /// Going back failed as well.
-    #[error("{product} {version} did not become healthy, and going back failed: {}", .reasons.join("; "))]
+    #[error("{product} {version} did not become healthy and could not be rolled back: {}", .reasons.join("; "))]
     Stuck {
         /// The product.
         product: Name,

@@ -1,7 +1,6 @@
 //! `--dry-run`: the plan, and not one byte changed. Only the state artifact is read from the medium, into memory.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 
 use consign_format::archive::head::ArchiveError;
@@ -19,12 +18,13 @@ use super::{Finished, Planned};
 use crate::admit::Admission;
 use crate::desired::{desired, policy};
 use crate::handoff::Handoff;
+use crate::open::Medium;
 use crate::verify_bundle::read_from;
 
 /// Plans what an install would do.
 pub(super) async fn rehearse<H: Handoff>(
     vouched: &Vouched,
-    payload: Payload<File>,
+    payload: Payload<Medium>,
     blobs: &BlobFolder,
     handoff: &H,
     admission: Admission,
@@ -46,7 +46,7 @@ pub(super) async fn rehearse<H: Handoff>(
 
 /// Reads the state's manifest and layer. The manifest lies before the layers of a bundle of ours; in one of another
 /// order the state's layer is found because small layers are kept until it is known which of them it is.
-fn read_state(payload: Payload<File>, vouched: &Vouched) -> Result<BTreeMap<Digest, Vec<u8>>, ArchiveError> {
+fn read_state(payload: Payload<Medium>, vouched: &Vouched) -> Result<BTreeMap<Digest, Vec<u8>>, ArchiveError> {
     let state = vouched.release.state;
     let mut kept: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
     let mut layers: Option<Vec<Digest>> = None;

@@ -2,7 +2,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::disallowed_methods, reason = "a kit; every suite uses a part of it")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use consign_format::error::Failure;
@@ -80,10 +80,18 @@ impl TestSite {
 
     pub fn install_with<H: Handoff>(&self, bytes: &[u8], order: Order, handoff: H) -> Result<Finished, Failure> {
         let (_medium, path) = self.medium(bytes);
+        self.run(&path, order, handoff)
+    }
+
+    pub fn install_path(&self, path: &Path) -> Result<Finished, Failure> {
+        self.run(path, Order::default(), Export::new(&self.export_dir()))
+    }
+
+    fn run<H: Handoff>(&self, path: &Path, order: Order, handoff: H) -> Result<Finished, Failure> {
         let mut site = Site::open_exclusive(self.store())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let clocks = clocks(self.now);
-        runtime.block_on(install_bundle(&mut site, &path, order, &clocks, &Silent, async || Ok(handoff)))
+        runtime.block_on(install_bundle(&mut site, path, order, &clocks, &Silent, async || Ok(handoff)))
     }
 
     pub fn product(&self) -> ProductState {
