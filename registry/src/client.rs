@@ -12,8 +12,6 @@ use std::time::Duration;
 
 use consign_format::layout::REF_NAME;
 use consign_format::{Descriptor, Digest, DigestWriter, Limits, Reference, media_type};
-use futures_util::StreamExt;
-use oci_client::client::BlobResponse;
 use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, RegistryOperation};
@@ -22,11 +20,13 @@ use crate::manifest::Manifest;
 use crate::source::{Answer, COSIGN_SUFFIXES, ImageSource, SourceError, cosign_tag, refused, wanted};
 
 mod credentials;
+mod download;
 mod fault;
 mod mirrors;
 mod options;
 
 use credentials::Logins;
+use download::{Download, Stop};
 use fault::{Attempt, Fault};
 use mirrors::Mirrors;
 pub use options::OptionsError;
@@ -331,61 +331,6 @@ fn referrer(
         annotations: entry.annotations.clone().unwrap_or_default(),
         ..Descriptor::new(&entry.media_type, digest, size)
     })
-}
-
-/// A blob on its way, over as many connections as it takes.
-struct Download<'a> {
-    sink: DigestWriter<&'a mut (dyn Write + Send)>,
-    written: u64,
-    size: u64,
-}
-
-enum Stop {
-    Fault(OciDistributionError),
-    Sink(std::io::Error),
-    Long,
-}
-
-impl Download<'_> {
-    /// Asks for the bytes that are missing and takes what comes.
-    async fn go_on(&mut self, client: &Client, image: &oci_client::Reference, digest: &str) -> Result<(), Stop> {
-        if self.written == self.size && self.size > 0 {
-            return Ok(());
-        }
-        let mut skip = 0;
-        let mut stream = if self.written == 0 {
-            client.pull_blob_stream_partial(image, digest, 0, None).await.map(|response| match response {
-                BlobResponse::Full(stream) | BlobResponse::Partial(stream) => stream,
-            })
-        } else {
-            client.pull_blob_stream_partial(image, digest, self.written, None).await.map(|response| match response {
-                BlobResponse::Partial(stream) => stream,
-                BlobResponse::Full(stream) => {
-                    // No ranges there: what we have is read again and passed over.
-                    skip = self.written;
-                    stream
-                }
-            })
-        }
-        .map_err(Stop::Fault)?
-        .stream;
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|error| Stop::Fault(OciDistributionError::IoError(error)))?;
-            let pass = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
-            skip -= pass as u64;
-            let fresh = &chunk[pass..];
-            if self.written.saturating_add(fresh.len() as u64) > self.size {
-                return Err(Stop::Long);
-            }
-            self.sink.write_all(fresh).map_err(Stop::Sink)?;
-            self.written += fresh.len() as u64;
-        }
-        if self.written == self.size {
-            return Ok(());
-        }
-        let cut = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-        Err(Stop::Fault(OciDistributionError::IoError(cut)))
-    }
 }
 
 impl ImageSource for RemoteRegistry {

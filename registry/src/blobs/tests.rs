@@ -186,3 +186,29 @@ fn bulk_shows_nothing_before_its_bytes_are_on_the_disk() {
     drop(dropped);
     assert!(blobs.list().unwrap().strangers.is_empty());
 }
+
+#[test]
+fn a_power_cut_leaves_whole_blobs_and_drafts_and_the_next_run_ends_the_same() {
+    let (dir, blobs) = folder();
+    let digests: Vec<_> = (0..600_u32).map(|i| Digest::of(&i.to_le_bytes())).collect();
+    let mut cut = blobs.bulk();
+    for (i, digest) in (0_u32..).zip(&digests) {
+        cut.put(digest, 4, i.to_le_bytes().as_slice()).unwrap();
+    }
+    // No destructor runs when the power goes.
+    std::mem::forget(cut);
+    let again = BlobFolder::open(dir.path()).unwrap();
+    for digest in again.list().unwrap().blobs {
+        assert_eq!(again.rehash(&digest).unwrap(), 4);
+    }
+    let mut resumed = again.bulk();
+    for (i, digest) in (0_u32..).zip(&digests) {
+        if !again.contains(digest, 4).unwrap() {
+            resumed.put(digest, 4, i.to_le_bytes().as_slice()).unwrap();
+        }
+    }
+    resumed.finish().unwrap();
+    assert!(again.remove_drafts().unwrap() > 0);
+    let listing = again.list().unwrap();
+    assert_eq!((listing.blobs.len(), listing.strangers.len()), (600, 0));
+}
