@@ -68,8 +68,7 @@ pub struct Built {
 pub async fn build_bundle(request: BuildRequest<'_>) -> Result<Built, Failure> {
     let BuildRequest { config, base, now, environment, images, roots, signer, output, progress, .. } = request;
     sign::check_say(roots, signer)?;
-    let commit = request.lock.as_ref().map(|lock| lock.source.commit.clone());
-    let mut desired = desired::make(config, base, commit.as_deref(), environment)?;
+    let mut desired = desired::make(config, base, environment)?;
     let files = files::measure(&config.files, &desired.checkout, base)?;
     let lock = match request.lock {
         Some(lock) => locking::keep(config, &desired, &files, lock)?,

@@ -163,7 +163,7 @@ impl Project {
     }
 
     fn lock_path(&self) -> PathBuf {
-        self.base.join(lock::FILE)
+        plain(&self.base.join(lock::FILE))
     }
 
     fn lock(&self) -> Result<Option<Lock>, Failure> {
@@ -173,6 +173,12 @@ impl Project {
     fn images(&self, world: &World<'_>) -> Result<Arc<dyn ImageSource>, Failure> {
         Ok(Arc::new(ImageSources::open(&self.config.file.images, &self.base, docker_config(&world.environment))?))
     }
+}
+
+/// A path as people write it: `release.yaml`, not `./release.yaml`.
+fn plain(path: &Path) -> PathBuf {
+    let plain: PathBuf = path.components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect();
+    if plain.as_os_str().is_empty() { path.to_owned() } else { plain }
 }
 
 /// The login file, where Docker and podman look for it.

@@ -16,7 +16,7 @@ use crate::normalise::normalise;
 use crate::object::{Object, ObjectRef};
 use crate::render::{Isolation, Target, render};
 use crate::secrets;
-use crate::source::{self, Checkout, ExportLimits, SourceError, SourceRequest};
+use crate::source::{self, Checkout, ExportLimits, SourceRequest};
 use crate::tool::Environment;
 
 /// The desired state before its images are pinned.
@@ -78,12 +78,15 @@ impl Coded for DesiredError {
     }
 }
 
-/// Makes the desired state of a commit: of the locked one, if there is a lock and `source.ref` has moved on.
+/// Makes the desired state of the commit that `source.ref` names now.
 ///
 /// # Errors
 /// The errors of the stages, each naming the file, the object or the field.
-pub fn make(config: &Config, base: &Path, locked: Option<&str>, environment: &Environment) -> Result<Desired, Failure> {
-    let checkout = checkout(config, base, locked, environment)?;
+pub fn make(config: &Config, base: &Path, environment: &Environment) -> Result<Desired, Failure> {
+    let entry = &config.file.source;
+    let (location, reference) = (entry.git.as_str(), entry.reference.as_deref());
+    let request = SourceRequest { location, reference, base, verify: entry.verify.as_ref() };
+    let checkout = source::open(&request, environment, &ExportLimits::default())?;
     let namespace = config.file.namespace.as_deref();
     let target = Target { kubernetes: &config.file.kubernetes, namespace, secrets: &config.file.secrets };
     let rendered = render(&checkout, &config.file.render, &target, environment)?;
@@ -125,25 +128,6 @@ fn warnings(
         "no network namespace can be made here: renderers were kept from the network by proxy settings only".to_owned()
     });
     tests.chain(open).chain(missing).collect()
-}
-
-/// `source.ref` comes first: a signature on a tag is found by the tag's name only.
-fn checkout(
-    config: &Config,
-    base: &Path,
-    locked: Option<&str>,
-    environment: &Environment,
-) -> Result<Checkout, SourceError> {
-    let entry = &config.file.source;
-    let open = |reference: Option<&str>| {
-        let request = SourceRequest { location: &entry.git, reference, base, verify: entry.verify.as_ref() };
-        source::open(&request, environment, &ExportLimits::default())
-    };
-    let named = open(entry.reference.as_deref())?;
-    match locked.filter(|commit| *commit != named.provenance().commit) {
-        Some(commit) => open(Some(commit)),
-        None => Ok(named),
-    }
 }
 
 impl Desired {

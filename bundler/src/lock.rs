@@ -13,6 +13,7 @@ use consign_format::{Descriptor, Digest, Name};
 use consign_registry::durable::{self, DurableError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 mod drift;
 
@@ -47,8 +48,9 @@ pub struct Lock {
     /// Packaged charts of the tree and their digests.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub charts: BTreeMap<String, Digest>,
-    /// The platforms that travel of images with several.
-    pub platforms: Vec<String>,
+    /// What else `release.yaml` says about the release itself, by field: a change of it is another release, and needs
+    /// another sequence. Where things are fetched from is not part of it.
+    pub settings: BTreeMap<String, Value>,
     /// Every object as rendered, before pinning: its digest.
     pub objects: BTreeMap<String, Digest>,
     /// Every image.

@@ -3,11 +3,12 @@
 //! Two ways to a lock: ask the registries what every reference stands for now ([`fresh`]), or take what was locked
 //! and demand that the commit and `release.yaml` still ask for exactly that ([`keep`]), which asks nobody.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use consign_format::release::Provenance;
 use consign_registry::ImageSource;
 use consign_terminal::progress::Progress;
+use serde_json::Value;
 
 use crate::config::Config;
 use crate::desired::Desired;
@@ -49,7 +50,9 @@ pub async fn fresh(
     Ok(lock_of(config, desired, files, issue, desired.provenance.clone(), images))
 }
 
-/// Keeps a lock that still fits.
+/// Keeps a lock that still fits: what `source.ref` names now must render to exactly the locked objects, ask for
+/// exactly the locked images and hold exactly the locked files. Another commit with the same content is no drift, so
+/// the lock can be committed.
 ///
 /// # Errors
 /// [`LockError::Drifted`], naming object and field.
@@ -72,6 +75,33 @@ pub fn keep(config: &Config, desired: &Desired, files: &[Measured], lock: Lock) 
     if drifts.is_empty() { Ok(lock) } else { Err(LockError::Drifted(drifts)) }
 }
 
+/// Top-level fields of `release.yaml` that shape the release and show nowhere else in the lock.
+const SETTINGS: [&str; 9] =
+    ["audience", "files", "kubernetes", "line", "namespace", "requires", "rollout", "upgradeFrom", "images"];
+/// Fields of `images` that say where bytes come from, not what they are.
+const PLACES: [&str; 4] = ["mirrors", "plainHttp", "ca", "from"];
+
+fn settings(config: &Config, desired: &Desired) -> BTreeMap<String, Value> {
+    // Types of our own, strings and numbers only; a value that had no JSON would be null on both sides.
+    let mut whole = serde_json::to_value(&config.file).unwrap_or_default();
+    if let Some(images) = whole.get_mut("images").and_then(Value::as_object_mut) {
+        PLACES.iter().for_each(|place| drop(images.remove(*place)));
+    }
+    for file in whole.get_mut("files").and_then(Value::as_array_mut).into_iter().flatten() {
+        // Where a file lies on this machine is a place too; its digest stands under `files` of the lock.
+        if let Some(file) = file.as_object_mut() {
+            ["path", "local", "sha256"].iter().for_each(|place| drop(file.remove(*place)));
+        }
+    }
+    let named = SETTINGS.iter().filter_map(|name| Some(((*name).to_owned(), whole.get(*name)?.clone())));
+    let mut settings: BTreeMap<String, Value> = named.collect();
+    // The rules as settled: keys that were left out are read from the manifests, which do not travel.
+    if !desired.secrets.is_empty() {
+        settings.insert("secrets".to_owned(), serde_json::to_value(&desired.secrets).unwrap_or_default());
+    }
+    settings
+}
+
 fn lock_of(
     config: &Config,
     desired: &Desired,
@@ -90,7 +120,7 @@ fn lock_of(
         source,
         tools: desired.tools.clone(),
         charts: desired.charts.clone(),
-        platforms: config.platforms.iter().map(ToString::to_string).collect(),
+        settings: settings(config, desired),
         objects: desired.digests(),
         images,
         files: files.iter().map(file).collect(),

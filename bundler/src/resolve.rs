@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use consign_format::error::{Code, Coded, codes};
 use consign_format::layout::REF_NAME;
-use consign_format::{Descriptor, Digest, Platform, Reference};
+use consign_format::{Descriptor, Digest, Platform, Reference, media_type};
 use consign_registry::manifest::{Manifest, ManifestError, Pointers};
 use consign_registry::{ImageSource, SourceError};
 use consign_terminal::progress::{Amount, Progress};
@@ -170,7 +170,10 @@ async fn resolve_one(
     let bytes = source.manifest(reference, &top.digest).await.map_err(|e| wanted.unresolved(e))?;
     let manifest = wanted.parse(&bytes, Some(&top.media_type))?;
     let manifests = match &manifest.content {
-        Pointers::Image { .. } => Vec::new(),
+        Pointers::Image { config, .. } => {
+            check_platform(wanted, config, platforms, source).await?;
+            Vec::new()
+        }
         Pointers::Index(entries) => choose(wanted, entries, platforms)?,
     };
     let mut subjects = vec![top.digest];
@@ -187,6 +190,43 @@ async fn resolve_one(
         referrers,
         found_in: wanted.found_in.iter().cloned().collect(),
     })
+}
+
+/// The media types of configurations that say which platform an image is for.
+const CONFIGS: [&str; 2] = [media_type::OCI_CONFIG, media_type::DOCKER_CONFIG];
+/// A configuration with a larger history than this is not looked into.
+const LARGEST_CONFIG: u64 = 4 << 20;
+
+/// Demands that an image of one platform is for one of those that are wanted: on another, its programs do not start.
+async fn check_platform(
+    wanted: &Wanted,
+    config: &Descriptor,
+    platforms: &[Platform],
+    source: &dyn ImageSource,
+) -> Result<(), ResolveError> {
+    #[derive(serde::Deserialize)]
+    struct Config {
+        #[serde(default)]
+        os: String,
+        #[serde(default)]
+        architecture: String,
+        variant: Option<String>,
+    }
+    if !CONFIGS.contains(&config.media_type.as_str()) || config.size > LARGEST_CONFIG {
+        return Ok(());
+    }
+    let mut bytes = Vec::new();
+    source.blob(&wanted.reference, config, &mut bytes).await.map_err(|e| wanted.unresolved(e))?;
+    let Ok(Config { os, architecture, variant }) = serde_json::from_slice(&bytes) else { return Ok(()) };
+    if os.is_empty() || architecture.is_empty() {
+        return Ok(());
+    }
+    let platform = Platform { os, architecture, variant, os_version: None };
+    let fits = |wanted: &&Platform| is_within(&platform, &Platform { os_version: None, ..(*wanted).clone() });
+    match (platforms.iter().find(fits), platforms.first()) {
+        (None, Some(first)) => Err(wanted.no_platform(first, std::slice::from_ref(&platform))),
+        _ => Ok(()),
+    }
 }
 
 /// Chooses the entries of an index that travel: those of the wanted platforms, and what the builder has attested
@@ -210,7 +250,8 @@ fn choose(
             return Ok(entries.iter().map(LockedManifest::of).collect());
         }
         if !any {
-            return Err(wanted.no_platform(platform, entries));
+            let offered: Vec<_> = entries.iter().filter_map(|entry| entry.platform.clone()).collect();
+            return Err(wanted.no_platform(platform, &offered));
         }
     }
     // BuildKit's attestation storage: an entry that names its subject in an annotation.
@@ -283,10 +324,9 @@ impl Wanted {
         Manifest::parse(bytes, announced).map_err(refuse)
     }
 
-    fn no_platform(&self, platform: &Platform, entries: &[Descriptor]) -> ResolveError {
-        let known = |platform: &&Platform| platform.os != "unknown";
-        let offered: BTreeSet<String> =
-            entries.iter().filter_map(|entry| entry.platform.as_ref()).filter(known).map(Platform::to_string).collect();
+    fn no_platform(&self, platform: &Platform, offered: &[Platform]) -> ResolveError {
+        let known = offered.iter().filter(|platform| platform.os != "unknown");
+        let offered: BTreeSet<String> = known.map(Platform::to_string).collect();
         ResolveError::Platform {
             reference: self.shown(),
             found_in: self.places(),

@@ -93,7 +93,7 @@ fn say(built: &Built, is_new: bool, lock: &Path, world: &World<'_>) {
     let Summary { objects, images, files, blobs, payload, fetch, release, commit, .. } = &built.summary;
     let mut lines = Vec::new();
     match &built.bundle {
-        Some(bundle) => lines.push(format!("{}  {}", bundle.path.display(), bytes(bundle.length))),
+        Some(bundle) => lines.push(format!("{}  {}", super::plain(&bundle.path).display(), bytes(bundle.length))),
         None => lines.push(format!("would fetch {}, and write:", bytes(*fetch))),
     }
     lines.push(format!("  commit   {commit}"));
@@ -107,7 +107,7 @@ fn say(built: &Built, is_new: bool, lock: &Path, world: &World<'_>) {
         lines.push(format!("  lock     {} (new; commit it)", lock.display()));
     }
     let bundle = built.bundle.as_ref().map(|bundle| Bundle {
-        path: bundle.path.display().to_string(),
+        path: super::plain(&bundle.path).display().to_string(),
         bundle_id: bundle.bundle_id.to_string(),
         bytes: bundle.length,
         spooled: built.spooled,

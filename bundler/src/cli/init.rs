@@ -10,8 +10,8 @@ use consign_registry::durable;
 use consign_terminal::Usage;
 use serde::Serialize;
 
-use super::World;
 use super::keys::made_text;
+use super::{World, plain};
 use crate::config;
 use crate::detect::{self, Detected, Kind};
 use crate::development::{self, Made};
@@ -98,7 +98,7 @@ struct Done {
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     let folder = args.folder.as_path();
-    let file = folder.join(config::FILE);
+    let file = plain(&folder.join(config::FILE));
     if file.symlink_metadata().is_ok() {
         return Err(InitError::Exists { path: file.display().to_string() }.into());
     }
@@ -122,7 +122,7 @@ pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     // What is written must be what `build` reads; a mistake of the flags shows here.
     config::parse(&file.display().to_string(), &text)?;
     durable::write_new_file(&file, text.as_bytes(), 0o644)?;
-    let root = root(&folder.join(sign::TRUST_FOLDER), args.domain.as_ref().unwrap_or(&product), world)?;
+    let root = root(&plain(&folder.join(sign::TRUST_FOLDER)), args.domain.as_ref().unwrap_or(&product), world)?;
     say(&file, product, &detected, root, world);
     Ok(())
 }

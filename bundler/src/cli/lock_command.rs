@@ -54,7 +54,7 @@ pub(super) async fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
 }
 
 async fn make(project: &Project, old: Option<&Lock>, world: &World<'_>) -> Result<Lock, Failure> {
-    let desired = desired::make(&project.config, &project.base, None, &world.environment)?;
+    let desired = desired::make(&project.config, &project.base, &world.environment)?;
     desired.warnings.iter().for_each(|warning| world.terminal.warn(warning));
     let files = files::measure(&project.config.files, &desired.checkout, &project.base)?;
     let issue = Issue::after(old, world.now);

@@ -38,7 +38,7 @@ pub fn drifts(locked: &Lock, now: &Lock) -> Vec<Drift> {
     };
     differ("product".to_owned(), Some(locked.product.to_string()), Some(now.product.to_string()));
     differ("version".to_owned(), Some(locked.version.clone()), Some(now.version.clone()));
-    differ("images.platforms".to_owned(), Some(locked.platforms.join(", ")), Some(now.platforms.join(", ")));
+    each(&locked.settings, &now.settings, |field| format!("release.yaml {field}"), &mut differ);
     each(&locked.tools, &now.tools, |tool| format!("tool {tool}"), &mut differ);
     each(&locked.charts, &now.charts, |chart| format!("chart {chart}"), &mut differ);
     images(&locked.images, &now.images, &mut differ);

@@ -30,7 +30,7 @@ pub(super) fn lock() -> Lock {
         },
         tools: BTreeMap::new(),
         charts: BTreeMap::new(),
-        platforms: vec!["linux/amd64".into()],
+        settings: BTreeMap::from([("namespace".into(), "n".into())]),
         objects: BTreeMap::from([("Deployment n/web".into(), Digest::of(b"o"))]),
         images: vec![image],
         files: Vec::new(),
@@ -65,8 +65,17 @@ fn what_has_moved_is_named() {
     other.images[0].digest = Digest::of(b"other");
     other.objects.insert("Service n/web".into(), Digest::of(b"s"));
     other.tools.insert("helm".into(), "3.1".into());
+    other.settings.insert("namespace".into(), "m".into());
     let places: Vec<_> = drifts(&lock(), &other).into_iter().map(|drift| drift.place).collect();
-    assert_eq!(places, ["tool helm", "Deployment n/web /spec/template/spec/containers/0/image", "Service n/web"]);
+    assert_eq!(
+        places,
+        [
+            "release.yaml namespace",
+            "tool helm",
+            "Deployment n/web /spec/template/spec/containers/0/image",
+            "Service n/web"
+        ]
+    );
     let error = LockError::Drifted(drifts(&lock(), &other));
     assert!(error.to_string().contains("Deployment n/web /spec/template/spec/containers/0/image: locked"), "{error}");
 }

@@ -36,8 +36,12 @@ impl ImageSource for Fake {
         let found = self.manifests.get(digest).cloned().ok_or(SourceError::NotFound { wanted, place });
         Box::pin(async move { found })
     }
-    fn blob<'a>(&'a self, _: &'a Reference, _: &'a Descriptor, _: &'a mut (dyn Write + Send)) -> Answer<'a, ()> {
-        Box::pin(async { Ok(()) })
+    fn blob<'a>(&'a self, _: &'a Reference, blob: &'a Descriptor, sink: &'a mut (dyn Write + Send)) -> Answer<'a, ()> {
+        let bytes = self.manifests.get(&blob.digest).cloned().unwrap_or_default();
+        Box::pin(async move {
+            sink.write_all(&bytes).unwrap();
+            Ok(())
+        })
     }
     fn referrers<'a>(&'a self, _: &'a Reference, digest: &'a Digest) -> Answer<'a, Vec<Descriptor>> {
         let found = self.referrers.get(digest).cloned().unwrap_or_default();
@@ -149,4 +153,20 @@ fn errors_name_object_and_field() {
     fake.tags.insert("quay.io/a/b:1".into(), top);
     let error = run(&fake, &[place("quay.io/a/b:1", "a")], &["linux/amd64"]).unwrap_err();
     assert_eq!(error.code(), codes::IMAGE_UNSUPPORTED);
+}
+
+#[test]
+fn an_image_of_one_other_platform_is_refused() {
+    let mut fake = Fake::default();
+    let config = br#"{"os":"linux","architecture":"arm64"}"#.to_vec();
+    let mut image = manifest("x");
+    image["config"] = json!(Descriptor::of(consign_format::media_type::OCI_CONFIG, &config));
+    fake.manifests.insert(Digest::of(&config), config);
+    let top = fake.add(&image);
+    fake.tags.insert("quay.io/a/b:1".into(), top);
+    let error = run(&fake, &[place("quay.io/a/b:1", "a")], &["linux/amd64"]).unwrap_err();
+    assert!(error.to_string().ends_with("`quay.io/a/b:1` has no linux/amd64, only linux/arm64"), "{error}");
+    for fits in ["linux/arm64", "linux/arm64/v8"] {
+        assert!(run(&fake, &[place("quay.io/a/b:1", "a")], &["linux/amd64", fits]).is_ok(), "{fits}");
+    }
 }
