@@ -130,6 +130,8 @@ struct LinesPhase {
     said: Instant,
 }
 
+/// So many bytes need no announcement.
+const AT_ONCE: u64 = 16_000_000;
 /// How long a log stays quiet within a phase.
 const QUIET: Duration = Duration::from_secs(10);
 
@@ -186,8 +188,11 @@ impl Progress for Lines {
         state.end();
         let now = Instant::now();
         let phase = LinesPhase { name: name.to_owned(), amount, count: 0, begun: now, said: now };
-        let text = phase.start();
-        state.line(&text);
+        // What is over at once is told once, at its end.
+        if !matches!(amount, Amount::Bytes(total) if total < AT_ONCE) {
+            let text = phase.start();
+            state.line(&text);
+        }
         state.phase = Some(phase);
     }
 
@@ -226,10 +231,12 @@ mod tests {
         let log = Shared::default();
         let lines = Lines::new(Box::new(log.clone()));
         lines.advance(7); // outside a phase: nothing
-        lines.phase("loading", Amount::Bytes(2_500_000));
-        lines.advance(1_000_000);
+        lines.phase("loading", Amount::Bytes(25_000_000));
+        lines.advance(10_000_000);
         lines.note("registry.example/a\x07: 3 blobs");
-        lines.advance(1_500_000);
+        lines.advance(15_000_000);
+        lines.phase("signing", Amount::Bytes(1000));
+        lines.advance(1000);
         lines.phase("applying", Amount::Items(2)); // ends the one before
         lines.advance(2);
         lines.done();
@@ -239,9 +246,10 @@ mod tests {
         assert_eq!(
             got,
             [
-                "loading: 2.5 MB",
+                "loading: 25.0 MB",
                 "registry.example/a\\u{7}: 3 blobs",
-                "loading: 2.5 MB done",
+                "loading: 25.0 MB done",
+                "signing: 1.0 kB done",
                 "applying: 2",
                 "applying: 2 done"
             ]
