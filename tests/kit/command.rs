@@ -45,10 +45,24 @@ impl Invocation {
         self
     }
 
+    /// More arguments.
+    #[must_use]
+    pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
     /// An option and its value.
     #[must_use]
     pub fn option(self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.arg(name).arg(value)
+    }
+
+    /// Runs a copy of the program.
+    #[must_use]
+    pub fn program(mut self, path: &Path) -> Self {
+        self.program = path.to_owned();
+        self
     }
 
     /// Runs it in this folder; without, in the test's own.

@@ -12,10 +12,12 @@
 
 pub mod cluster;
 pub mod command;
+pub mod desk;
 pub mod generated;
 pub mod images;
 pub mod programs;
 pub mod registry;
 pub mod sample;
+pub mod site;
 pub mod skip;
 pub mod tools;

@@ -1,7 +1,7 @@
 //! A registry by others: Debian's `docker-registry`, on a free port of loopback, over a folder.
 //!
 //! It is what a company's registry is to Consign: something that answers by the specification and owes us nothing.
-//! The process ends with its owner, whatever way that one ends (it is told to die with it by `setpriv`).
+//! Nothing of it is left when its owner ends, whatever way: a shell holds the other end of a pipe.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -68,11 +68,11 @@ impl DockerRegistry {
         let folder = tempfile::Builder::new().prefix("consign-registry-").tempdir().expect("a temporary folder");
         let config = configure(folder.path(), &options);
         let log = File::create(folder.path().join("log")).expect("a log in our own folder");
-        // `setpriv --pdeathsig` would do, but the signal follows the thread that spawns, and tests are threads: the
-        // shell watches its standard input instead, which closes when the owner is gone.
+        // Not `setpriv --pdeathsig`: that signal follows the thread that spawns, and tests are threads.
         let mut child = Command::new("sh")
             .args(["-c", WATCH, "sh"])
             .arg(&config)
+            .arg(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -97,6 +97,11 @@ impl DockerRegistry {
     /// The certificate of the authority that signed its own, if it speaks TLS.
     pub fn authority(&self) -> Option<PathBuf> {
         self.options.tls.then(|| self.folder.path().join("ca.crt"))
+    }
+
+    /// A folder that is removed with the registry, even if its owner is killed.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The same as a URL, with the scheme it speaks.
@@ -145,10 +150,11 @@ impl Drop for DockerRegistry {
     }
 }
 
-/// Runs the registry until standard input ends.
+/// Runs the registry until standard input ends; then removes the folder.
 const WATCH: &str = r#"docker-registry serve "$1" </dev/null & pid=$!
 ( while kill -0 "$pid" 2>/dev/null; do sleep 1; done; kill "$$" 2>/dev/null ) >/dev/null 2>&1 </dev/null & watch=$!
-read -r _; kill "$pid" "$watch"; wait "$pid" 2>/dev/null"#;
+read -r _; kill "$pid" "$watch"; wait "$pid" 2>/dev/null
+chmod -R u+rwX "$2"; rm -rf "$2""#;
 
 /// Copies what the registry says into the log, and returns the address as soon as it says it.
 fn listen(stderr: impl std::io::Read + Send + 'static, mut log: File) -> Option<SocketAddr> {

@@ -1,0 +1,146 @@
+//! The far side of a test: a folder in which `consign-site` keeps everything, enrolled, and its registry served.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use consign_format::Digest;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::command::{self, Invocation};
+use crate::images::run;
+
+/// A site in a temporary folder.
+#[derive(Debug)]
+pub struct Site {
+    root: TempDir,
+}
+
+impl Site {
+    /// A folder and nothing in it.
+    pub fn bare() -> Self {
+        Self { root: tempfile::Builder::new().prefix("consign-site-").tempdir().expect("a temporary folder") }
+    }
+
+    /// A site that trusts the root in `trust`, by its fingerprint.
+    pub fn enrolled(trust: &Path) -> Self {
+        let site = Self::bare();
+        let root = trust.join("1.root.json");
+        let bytes = std::fs::read(&root).unwrap_or_else(|error| panic!("{}: {error}", root.display()));
+        let fingerprint = Digest::of(&bytes).hex();
+        site.invoke(["enrol", "--site", "ward-7", "--root-sha256", &fingerprint]).option("--root", root).succeeds();
+        site
+    }
+
+    /// `consign-site` with this site's folder.
+    pub fn invoke<const N: usize>(&self, arguments: [&str; N]) -> Invocation {
+        command::consign_site(["--root-dir"]).arg(self.root.path()).args(arguments)
+    }
+
+    /// `install` of a bundle, not run yet.
+    pub fn install(&self, bundle: &Path) -> Invocation {
+        self.invoke(["install"]).arg(bundle)
+    }
+
+    /// `install --handoff export`, not run yet.
+    pub fn export(&self, bundle: &Path) -> Invocation {
+        self.install(bundle).option("--handoff", "export")
+    }
+
+    /// Where the handoff `export` leaves the objects of a product.
+    pub fn exported(&self, product: &str) -> PathBuf {
+        self.kept().join("export").join(product)
+    }
+
+    /// The folder given to `--root-dir`.
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// `var/lib/consign` in it.
+    pub fn kept(&self) -> PathBuf {
+        self.root.path().join("var/lib/consign")
+    }
+
+    /// What `status --json` says.
+    pub fn status(&self) -> Value {
+        self.invoke(["status", "--json"]).succeeds().json()
+    }
+
+    /// Its registry, on a free port, until dropped.
+    pub fn serve(&self) -> Served {
+        let mut command = self.invoke(["serve", "--json", "--plain-http", "--listen", "127.0.0.1:0"]).command();
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("consign-site serves");
+        let mut line = String::new();
+        // One JSON document; pretty or not, the address is in it once it ends.
+        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        let mut said = String::new();
+        while out.read_line(&mut line).is_ok_and(|length| length > 0) {
+            said += &line;
+            line.clear();
+            if let Ok(document) = serde_json::from_str::<Value>(&said) {
+                let address = document["listen"].as_str().expect("an address").to_owned();
+                return Served { child, address };
+            }
+        }
+        panic!("consign-site serve ended: {:?}; it said: {said}", child.wait());
+    }
+
+    /// Everything it keeps: path, mode, and the digest of each file.
+    pub fn snapshot(&self) -> BTreeMap<PathBuf, String> {
+        let mut found = BTreeMap::new();
+        walk(self.root.path(), self.root.path(), &mut found);
+        found
+    }
+}
+
+fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
+    for entry in std::fs::read_dir(folder).expect("a folder of the site") {
+        let path = entry.expect("an entry").path();
+        let metadata = path.symlink_metadata().expect("an entry just listed");
+        let mode = metadata.permissions().mode();
+        let what = if metadata.is_dir() {
+            walk(root, &path, found);
+            "folder".to_owned()
+        } else if metadata.is_file() {
+            Digest::of(&std::fs::read(&path).expect("a file of the site")).to_string()
+        } else {
+            format!("{:?}", metadata.file_type())
+        };
+        found.insert(path.strip_prefix(root).expect("below").to_owned(), format!("{mode:o} {what}"));
+    }
+}
+
+/// A site's registry. Dropping it ends the process.
+#[derive(Debug)]
+pub struct Served {
+    child: Child,
+    address: String,
+}
+
+impl Served {
+    /// `127.0.0.1:PORT`
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// `docker://ADDRESS/NAME`, for skopeo.
+    pub fn docker(&self, name: &str) -> String {
+        format!("docker://{}/{name}", self.address)
+    }
+
+    /// What skopeo gets as the manifest of `name` (`host/repository:tag` or `@digest`).
+    pub fn manifest(&self, name: &str) -> String {
+        run(std::process::Command::new("skopeo").args(["inspect", "--raw", "--tls-verify=false", &self.docker(name)]))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
