@@ -10,6 +10,8 @@ mod inputs;
 mod journey;
 #[path = "whole/memory.rs"]
 mod memory;
+#[path = "whole/quickstart.rs"]
+mod quickstart;
 #[path = "whole/refusals.rs"]
 mod refusals;
 #[path = "whole/reproducible.rs"]
