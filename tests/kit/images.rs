@@ -147,15 +147,15 @@ fn make_bases(folder: &Path, layout: &Layout) {
     let closures: Vec<BTreeSet<String>> = BASES.iter().map(|base| packages.closure(base.packages)).collect();
     let names: Vec<&str> = BASES.iter().flat_map(|base| base.packages).copied().collect();
     packages.download(&names);
-    for (Base { name, .. }, closure) in BASES.iter().zip(&closures) {
+    for (Base { name, on_bottom, .. }, closure) in BASES.iter().zip(&closures) {
         let root = folder.join("root");
         fs::create_dir(&root).expect("a folder in the cache");
-        if *name == BASES[0].name {
-            layout.new_image(name);
-            closure.iter().for_each(|file| packages.unpack(file, &root));
-        } else {
+        if *on_bottom {
             layout.tag(BASES[0].name, name);
             closure.difference(&closures[0]).for_each(|file| packages.unpack(file, &root));
+        } else {
+            layout.new_image(name);
+            closure.iter().for_each(|file| packages.unpack(file, &root));
         }
         layout.add_layer(name, &root);
         remove(&root);

@@ -27,13 +27,12 @@ pub fn folder() -> &'static Path {
 }
 
 fn build() -> PathBuf {
-    // A test lies in PROFILE/deps/, the programs in PROFILE/. Cargo knows best whether they are up to date.
+    // A test lies in PROFILE/deps/, the programs in PROFILE/. The whole workspace, for part of it would be compiled with
+    // other features and all below it again.
     let test = std::env::current_exe().expect("the path of this test");
     let profile = test.ancestors().nth(2).expect("a test lies in a profile's folder");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command
-        .args(["build", "--quiet", "--bins", "-p", "consign-bundler", "-p", "consign-installer"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     if profile.file_name().is_some_and(|name| name == "release") {
         command.arg("--release");
     }

@@ -4,21 +4,27 @@
 #[derive(Debug)]
 pub(super) struct Base {
     pub(super) name: &'static str,
-    /// Installed with all that they depend on; what `base` has already is not repeated.
+    /// Installed with all that they depend on; what the bottom layer has already is not repeated.
     pub(super) packages: &'static [&'static str],
+    /// Whether it stands on the bottom layer; what is linked statically needs none.
+    pub(super) on_bottom: bool,
 }
 
-/// The first is the bottom layer of all others.
+/// The first is the bottom layer.
 pub(super) const BASES: &[Base] = &[
-    Base { name: "base", packages: &["bash", "coreutils", "dash", "base-files", "base-passwd", "ca-certificates"] },
-    Base { name: "nginx", packages: &["nginx-light"] },
-    Base { name: "postgres", packages: &["postgresql-15"] },
-    Base { name: "python", packages: &["python3-numpy"] },
-    Base { name: "java", packages: &["openjdk-17-jre-headless"] },
-    Base { name: "node", packages: &["nodejs"] },
-    Base { name: "redis", packages: &["redis-server"] },
-    Base { name: "git", packages: &["git"] },
-    Base { name: "busybox", packages: &["busybox-static"] },
+    Base {
+        name: "base",
+        packages: &["bash", "coreutils", "dash", "base-files", "base-passwd", "ca-certificates"],
+        on_bottom: false,
+    },
+    Base { name: "nginx", packages: &["nginx-light"], on_bottom: true },
+    Base { name: "postgres", packages: &["postgresql-15"], on_bottom: true },
+    Base { name: "python", packages: &["python3-numpy"], on_bottom: true },
+    Base { name: "java", packages: &["openjdk-17-jre-headless"], on_bottom: true },
+    Base { name: "node", packages: &["nodejs"], on_bottom: true },
+    Base { name: "redis", packages: &["redis-server"], on_bottom: true },
+    Base { name: "git", packages: &["git"], on_bottom: true },
+    Base { name: "busybox", packages: &["busybox-static"], on_bottom: false },
 ];
 
 /// In what form an image lies in the registry.
@@ -57,7 +63,7 @@ pub const IMAGES: &[Image] = &[
     image("quay.io/lumen/archive:2.3.1", "python", Form::Signed),
     image("ghcr.io/lumen/router:1.9", "java", Form::Oci),
     image("ghcr.io/lumen/node-agent:0.4", "busybox", Form::Oci),
-    image("registry.lumen.example:5443/models/nodule:7", "python", Form::Oci),
+    image("registry.lumen.example/models/nodule:7", "python", Form::Oci),
     // Argo CD
     image("quay.io/argoproj/argocd:latest", "git", Form::Oci),
     image("public.ecr.aws/docker/library/redis:8.10.1-alpine", "redis", Form::Docker),

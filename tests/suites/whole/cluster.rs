@@ -113,7 +113,7 @@ fn installs_everything(site: &Site, cluster: &Cluster, bundle: &Path, objects: &
         assert_eq!(field(cluster, object, path), expected, "{object}");
     }
     let image = field(cluster, "model/nodule", "{.spec.image}");
-    assert!(image.starts_with("registry.lumen.example:5443/models/nodule:7@sha256:"), "{image}");
+    assert!(image.starts_with("registry.lumen.example/models/nodule:7@sha256:"), "{image}");
     assert!(!field(cluster, "secret/archive-db", "{.data.password}").is_empty());
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use consign_tests::desk::Desk;
@@ -23,7 +23,7 @@ fn small() -> &'static Small {
     static SMALL: OnceLock<Small> = OnceLock::new();
     SMALL.get_or_init(|| {
         let mut desk = Desk::sample();
-        // One DaemonSet, and its image of a megabyte.
+        // No image at all: what a site has already it does not read again, and would not notice damage to.
         let before = desk.build_next("2026.11.1", |tree| {
             let release = tree.join("release.yaml");
             for path in ["deploy/models", "deploy/archive/overlays/hospital"] {
@@ -34,11 +34,14 @@ fn small() -> &'static Small {
                 "  - path: charts/viewer\n    helm: {release: viewer, values: [values/hospital.yaml]}\n",
                 "",
             );
-            replace(&release, "  - path: deploy/plain", "  - path: deploy/plain/node-agent.yaml");
+            replace(&release, "  - path: deploy/plain", "  - path: deploy/plain/network.yaml");
+            replace(&release, "  fields: [\"models.lumen.example/Model.spec.image\"]\n", "");
+            replace(&release, "  - {path: tools/lumenctl, to: /usr/local/bin/lumenctl, mode: \"0755\"}\n", "  []\n");
         });
         fs::rename(&before, before.with_extension("before")).unwrap();
+        // One DaemonSet, and its image of a megabyte.
         let bundle = desk.build_next("2026.11.2", |tree| {
-            replace(&tree.join("deploy/plain/node-agent.yaml"), "name: agent", "name: the-agent");
+            replace(&tree.join("release.yaml"), "deploy/plain/network.yaml", "deploy/plain/node-agent.yaml");
         });
         let bytes = fs::read(&bundle).unwrap();
         let members = members(&bytes);
@@ -96,10 +99,10 @@ fn assert_untouched(before: &BTreeMap<PathBuf, String>, site: &Site, what: &str)
 }
 
 /// Tries a spoiled bundle on the site; returns the exit code and the name of the error.
-fn refused(site: &Site, bytes: &[u8], folder: &Path, what: &str) -> (i32, String) {
-    let file = folder.join("spoiled.consign");
-    fs::write(&file, bytes).unwrap();
-    let outcome = site.export(&file).run();
+fn refused(site: &Site, bytes: &[u8], what: &str) -> (i32, String) {
+    let file = tempfile::Builder::new().suffix(".consign").tempfile().unwrap();
+    fs::write(file.path(), bytes).unwrap();
+    let outcome = site.export(file.path()).run();
     let name = outcome.stderr.split_once("error[").and_then(|(_, rest)| rest.split_once(']')).map(|(name, _)| name);
     let name = name.unwrap_or_else(|| panic!("{what} was not refused\n{outcome}")).to_owned();
     (outcome.exit.unwrap_or_else(|| panic!("{what}: {outcome}")), name)
@@ -114,8 +117,8 @@ fn a_flipped_bit_is_refused_wherever_it_is() {
     let site = small.site();
     let before = kept(&site);
     let served = site.serve();
-    let image = "ghcr.io/lumen/node-agent:0.4";
-    let manifest = served.manifest(image);
+    let state = "consign.internal/state/lumen:2026.11.1";
+    let manifest = served.manifest(state);
     let mut spoiled = small.bytes.clone();
     let mut seen = BTreeMap::<i32, usize>::new();
     for (name, header, size) in &small.members {
@@ -127,7 +130,7 @@ fn a_flipped_bit_is_refused_wherever_it_is() {
         for at in places {
             let what = format!("byte {} of {name}", at - header);
             spoiled[at] ^= 1 << (at % 8);
-            let (exit, error) = refused(&site, &spoiled, small.desk.folder(), &what);
+            let (exit, error) = refused(&site, &spoiled, &what);
             spoiled[at] = small.bytes[at];
             let blob = name.starts_with("blobs/") || name.starts_with("packed/") || name.ends_with(".json");
             let expected: &[i32] = match at - header {
@@ -144,7 +147,7 @@ fn a_flipped_bit_is_refused_wherever_it_is() {
         assert!(seen.contains_key(&exit), "no flip ended with {exit}: {seen:?}");
     }
     assert_untouched(&before, &site, "flips");
-    assert_eq!(served.manifest(image), manifest);
+    assert_eq!(served.manifest(state), manifest);
     assert_eq!(site.status()["products"][0]["current"]["release"]["version"], "2026.11.1");
 }
 
@@ -165,7 +168,7 @@ fn a_cut_bundle_is_refused_wherever_it_ends() {
     ends.dedup();
     for end in ends.into_iter().filter(|end| *end < small.bytes.len()) {
         let what = format!("the first {end} bytes");
-        let (exit, error) = refused(&site, &small.bytes[..end], small.desk.folder(), &what);
+        let (exit, error) = refused(&site, &small.bytes[..end], &what);
         assert_eq!((exit, error.as_str()), (10, "truncated"), "{what}");
     }
     assert_untouched(&before, &site, "cuts");
@@ -181,7 +184,7 @@ fn an_appended_byte_is_refused() {
     let before = kept(&site);
     for more in [&[0_u8][..], &[b'x'], &[0; 512], &[0; 10240]] {
         let what = format!("{} bytes more", more.len());
-        let (exit, error) = refused(&site, &[&small.bytes, more].concat(), small.desk.folder(), &what);
+        let (exit, error) = refused(&site, &[&small.bytes, more].concat(), &what);
         assert_eq!((exit, error.as_str()), (11, "archive-malformed"), "{what}");
     }
     assert_untouched(&before, &site, "appended bytes");
