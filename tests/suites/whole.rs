@@ -1,6 +1,12 @@
 //! The main job from end to end: both programs, real images, a real Kubernetes API.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a suite reports by panicking, and what it writes need not survive a power cut"
+)]
 
 #[path = "whole/cluster.rs"]
 mod cluster;
@@ -10,8 +16,6 @@ mod inputs;
 mod journey;
 #[path = "whole/memory.rs"]
 mod memory;
-#[path = "whole/quickstart.rs"]
-mod quickstart;
 #[path = "whole/refusals.rs"]
 mod refusals;
 #[path = "whole/reproducible.rs"]
