@@ -23,8 +23,8 @@ fn tar_lists_the_head_first() {
     assert_eq!(members[head..head + 2], ["oci-layout", "index.json"], "{listed}");
     let payload = &members[head + 2..];
     let known = |name: &&str| name.starts_with("blobs/sha256/") || name.starts_with("packed/sha256/");
-    assert!(payload.len() > 20 && payload.iter().all(|name| known(name)), "{listed}");
-    assert!(!members[..head].iter().any(|name| known(name)), "{listed}");
+    assert!(payload.len() > 20 && payload.iter().all(&known), "{listed}");
+    assert!(!members[..head].iter().any(known), "{listed}");
 }
 
 /// What was found in the sample is what is in it: every image, no more, in the form it had.

@@ -182,7 +182,7 @@ fn an_appended_byte_is_refused() {
     let small = small();
     let site = small.site();
     let before = kept(&site);
-    for more in [&[0_u8][..], &[b'x'], &[0; 512], &[0; 10240]] {
+    for more in [&[0_u8][..], b"x", &[0; 512], &[0; 10240]] {
         let what = format!("{} bytes more", more.len());
         let (exit, error) = refused(&site, &[&small.bytes, more].concat(), &what);
         assert_eq!((exit, error.as_str()), (11, "archive-malformed"), "{what}");
