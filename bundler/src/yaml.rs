@@ -101,16 +101,26 @@ pub fn parse_documents(text: &[u8], file: &Path, limits: &YamlLimits) -> Result<
         .map_err(|error| YamlError::NotText { file: file.into(), offset: error.valid_up_to() })?;
     // YAML 1.2 §5.2 allows a byte order mark; Windows editors write it.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let nodes: Vec<Node> = serde_saphyr::from_multiple_with_options(text, options(limits)).map_err(|error| {
+    let malformed = |line, column, what| YamlError::Malformed { file: file.into(), line, column, source: What(what) };
+    let read = || serde_saphyr::from_multiple_with_options::<Node>(text, options(limits));
+    let nodes = on_a_deep_stack(read).map_err(|what| malformed(0, 0, what))?.map_err(|error| {
         let location = error.location();
-        YamlError::Malformed {
-            file: file.into(),
-            line: location.map_or(0, |l| l.line()),
-            column: location.map_or(0, |l| l.column()),
-            source: What(plain_message(&error)),
-        }
+        malformed(location.map_or(0, |l| l.line()), location.map_or(0, |l| l.column()), plain_message(&error))
     })?;
     Ok(nodes.into_iter().map(|node| node.0).filter(|value| !value.is_null()).collect())
+}
+
+/// Stack for [`YamlLimits::depth`] levels: the reader is recursive, and without optimisation a level takes tens of
+/// kilobytes. A thread's usual 2 MiB would turn deep nesting into an abort instead of an error.
+const STACK: usize = 32 << 20;
+
+/// Runs a reader on a thread of its own whose stack is known.
+fn on_a_deep_stack<T: Send>(read: impl FnOnce() -> T + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, read);
+        let reader = reader.map_err(|error| format!("there is no thread to read it on: {error}"))?;
+        reader.join().map_err(|_| "the reader gave up".to_owned())
+    })
 }
 
 /// Reads a text that holds exactly one document.

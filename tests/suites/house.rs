@@ -12,4 +12,5 @@
 mod dependencies;
 mod docs;
 mod errors;
+mod images;
 mod schemas;
