@@ -187,7 +187,15 @@ impl Coded for SourceError {
             SourceError::Unauthorized { place, .. } => Some(format!("check the login for {place} and its rights")),
             SourceError::Unsupported { .. } => Some("rebuild or push the image again in a current format".to_owned()),
             SourceError::Mismatch { .. } => Some("a proxy in between, or the registry, is damaged".to_owned()),
-            _ => None,
+            SourceError::Ambiguous { .. } => Some("name the one you mean by its digest".to_owned()),
+            SourceError::Malformed { .. } => {
+                Some("what is there is damaged or no image; push it or save it again".to_owned())
+            }
+            SourceError::Protocol { place, .. } => {
+                Some(format!("check that a registry answers at {place}, and not a proxy or a login page"))
+            }
+            SourceError::Read { .. } => Some("check the path and who may read it".to_owned()),
+            SourceError::Sink { .. } => Some("check the room and the rights where the bundle is written".to_owned()),
         }
     }
 }

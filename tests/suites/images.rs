@@ -47,7 +47,12 @@ fn every_refusal_of_an_image_says_what_why_and_what_next() {
         ("there twice", SourceError::Ambiguous { wanted: wanted(), place: "images.tar".to_owned() }),
         (
             "no answer",
-            SourceError::Unreachable { wanted: wanted(), place: place(), tries: 4, source: "connection refused".into() },
+            SourceError::Unreachable {
+                wanted: wanted(),
+                place: place(),
+                tries: 4,
+                source: "connection refused".into(),
+            },
         ),
         ("no credentials", unauthorized(false)),
         ("wrong credentials", unauthorized(true)),
