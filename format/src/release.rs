@@ -271,7 +271,7 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReleaseError {
     /// The bytes are not canonical JSON.
-    #[error("the release manifest is {0}")]
+    #[error("the release manifest is not in the one form it has")]
     Canonical(#[from] CanonicalError),
     /// The fields are not those of a release manifest.
     #[error("the release manifest does not have the expected form: {0}")]

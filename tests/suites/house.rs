@@ -9,6 +9,7 @@
     reason = "a suite reports by panicking"
 )]
 
+mod bundles;
 mod dependencies;
 mod docs;
 mod errors;

@@ -9,7 +9,7 @@ use crate::{Digest, Name};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
     /// A document is not canonical JSON.
-    #[error("{document} is {source}")]
+    #[error("{document} is not in the one form a signed document has")]
     Canonical {
         /// The document.
         document: String,
