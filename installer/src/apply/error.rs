@@ -251,7 +251,7 @@ mod tests {
             ApplyError::NoCluster {
                 looked: vec![text("--kubeconfig"), text("/etc/rancher/k3s/k3s.yaml (permission denied)")],
             },
-            ApplyError::Kubeconfig { path: "/root/kubeconfig".into(), source: "no current context".into() },
+            ApplyError::Kubeconfig { path: "/etc/site/kubeconfig".into(), source: "no current context".into() },
             ApplyError::Unreachable { server: server(), cause: text("connection refused") },
             ApplyError::NotAdmitted { server: server(), cause: text("Unauthorized") },
             ApplyError::TooOld { version: text("v1.24.3"), minimum: "1.27" },
