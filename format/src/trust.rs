@@ -12,6 +12,7 @@ pub mod envelope;
 pub mod error;
 pub mod keys;
 pub mod roots;
+pub mod statement;
 
 pub use document::Audience;
 pub use error::TrustError;

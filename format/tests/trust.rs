@@ -26,6 +26,7 @@ fn root(version: u64, keys: &[&SecretKey], threshold: u64) -> Root {
         version,
         domain: "dev".parse().unwrap(),
         development: false,
+        scan: None,
         floor: BTreeMap::new(),
     }
 }

@@ -34,6 +34,7 @@ fn root(version: u64, publisher: u8, floor: Option<Floor>, signers: &[&SecretKey
         version,
         domain: name("dev"),
         development: true,
+        scan: None,
         floor: floor.map(|floor| BTreeMap::from([(name("demo"), floor)])).unwrap_or_default(),
     };
     let signers: Vec<&dyn Signer> = signers.iter().map(|signer| *signer as &dyn Signer).collect();

@@ -30,6 +30,7 @@ pub fn development_root(domain: &Name, signer: &dyn Signer, expires: &str) -> Re
         version: 1,
         domain: domain.clone(),
         development: true,
+        scan: None,
         floor: BTreeMap::new(),
     };
     sign(&root, &[signer])

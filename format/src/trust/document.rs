@@ -12,6 +12,9 @@ use crate::{Digest, Name};
 /// The version of the TUF specification the documents follow.
 pub const SPEC_VERSION: &str = "1.0.31";
 
+/// The role of those who attest that a bundle was scanned; see [`Root::scan`].
+pub const SCAN_ROLE: &str = "scan";
+
 /// The four roles of a root.
 pub const ROLES: [&str; 4] = ["root", "snapshot", "targets", "timestamp"];
 
@@ -84,6 +87,10 @@ pub struct Root {
     /// Whether this is a development root, refused by sites set up for production.
     #[serde(rename = "x-development", default, skip_serializing_if = "std::ops::Not::not")]
     pub development: bool,
+    /// Who attests that a bundle was scanned for malware. Off-spec: TUF has four roles and its clients refuse a fifth,
+    /// so this one stands beside them.
+    #[serde(rename = "x-scan", default, skip_serializing_if = "Option::is_none")]
+    pub scan: Option<Role>,
     /// The lowest sequence still acceptable, by product.
     #[serde(rename = "x-floor", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub floor: BTreeMap<Name, Floor>,

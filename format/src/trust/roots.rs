@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ed25519_dalek::VerifyingKey;
 
 use super::TrustError;
-use super::document::{ROLES, Role, Root};
+use super::document::{ROLES, Role, Root, SCAN_ROLE};
 use super::envelope::Envelope;
 use super::keys::{check_threshold, parse_public};
 use crate::{Digest, Name};
@@ -140,7 +140,8 @@ fn file_name(version: u64) -> String {
 
 impl ParsedRoot {
     fn role(&self, name: &str) -> Result<&Role, TrustError> {
-        self.root.roles.get(name).ok_or_else(|| TrustError::Form {
+        let role = if name == SCAN_ROLE { self.root.scan.as_ref() } else { self.root.roles.get(name) };
+        role.ok_or_else(|| TrustError::Form {
             document: file_name(self.root.version),
             reason: format!("role {name} is missing"),
         })
@@ -169,7 +170,8 @@ fn parse(file: &[u8], document: &str) -> Result<ParsedRoot, TrustError> {
     for (id, key) in &root.keys {
         keys.insert(id.clone(), parse_public(document, id, key)?);
     }
-    for (name, role) in &root.roles {
+    let beside = root.scan.iter().map(|role| (SCAN_ROLE, role));
+    for (name, role) in root.roles.iter().map(|(name, role)| (name.as_str(), role)).chain(beside) {
         let distinct: std::collections::BTreeSet<_> =
             role.keyids.iter().filter_map(|id| keys.get(id)).map(|k| k.to_bytes()).collect();
         if role.threshold == 0 || role.threshold > distinct.len() as u64 {
