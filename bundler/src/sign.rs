@@ -196,7 +196,7 @@ pub fn boundary_for(plan: &Plan, chain: &RootChain, carriage: &Carriage) -> u64 
     let carriage = envelope::seal(carriage, &[]).unwrap_or_default();
     let (timestamp, snapshot, targets) = (&unwritten, &unwritten, &unwritten);
     let (roots, release) = (chain.files(), &plan.release_bytes);
-    boundary(&HeadDocuments { roots, timestamp, snapshot, targets, carriage: &carriage, release })
+    boundary(&HeadDocuments { roots, statements: &[], timestamp, snapshot, targets, carriage: &carriage, release })
 }
 
 /// A bundle under its own name.
@@ -229,6 +229,7 @@ pub fn seal(
     let documents = author::documents(&plan.release_bytes, &plan.approval, &carriage, &expires, &signers)?;
     let documents = HeadDocuments {
         roots: chain.files(),
+        statements: &[],
         timestamp: &documents.timestamp,
         snapshot: &documents.snapshot,
         targets: &documents.targets,

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! consign-format          the bytes `1\n`
-//! metadata/1.root.json … metadata/N.root.json, timestamp.json, snapshot.json, targets.json, carriage.json
+//! metadata/1.root.json … metadata/N.root.json
+//! metadata/statements/HEX.json …      each named by its own sha256, ascending; often none
+//! metadata/timestamp.json, snapshot.json, targets.json, carriage.json
 //! release.json            the release manifest
 //! filler                  zeros, up to the boundary that the carriage names
 //! oci-layout, index.json  ─┐
@@ -11,6 +13,8 @@
 //! two zero blocks, and not a byte more
 //! ```
 //!
+//! A bundle of metadata alone ends behind its roots and statements: it brings new roots, site records, grants.
+//!
 //! The reader makes each header anew from the name and the length and compares; so links, devices, pax and
 //! GNU extensions, modes, owners and times need no rule: they cannot be expressed (TRUST §3).
 
@@ -18,10 +22,13 @@ pub mod head;
 pub mod header;
 pub mod payload;
 pub mod plan;
+mod source;
 
 /// The first member.
 pub const FORMAT_MEMBER: &str = "consign-format";
 /// The content of the first member, for all time.
 pub const FORMAT_VERSION: &[u8] = b"1\n";
+/// Where statements lie.
+pub const STATEMENT_FOLDER: &str = "metadata/statements/";
 /// The member of zeros between head and payload.
 pub const FILLER_MEMBER: &str = "filler";

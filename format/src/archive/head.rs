@@ -2,9 +2,10 @@
 
 use std::io::{self, Read};
 
-use super::header::{self, HeaderError};
+use super::header;
 use super::payload::Payload;
-use super::{FILLER_MEMBER, FORMAT_MEMBER, FORMAT_VERSION};
+use super::source::{Header, Source, out_of_order};
+use super::{FILLER_MEMBER, FORMAT_MEMBER, FORMAT_VERSION, STATEMENT_FOLDER};
 use crate::canonical::CanonicalError;
 use crate::carriage::BOUNDARY_UNIT;
 use crate::error::{Code, Coded, codes};
@@ -12,7 +13,7 @@ use crate::trust::TrustError;
 use crate::trust::chain::Vouched;
 use crate::trust::roots::RootChain;
 use crate::verify::Mismatch;
-use crate::{Limits, release};
+use crate::{Digest, Limits, release};
 
 /// What can be wrong with an archive.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,9 @@ pub enum ArchiveError {
     /// The first bytes are not those of a bundle.
     #[error("this is not a Consign bundle of a version this program reads")]
     NotABundle,
+    /// The bundle holds roots and statements, and a release was asked for.
+    #[error("this bundle carries metadata alone: roots, site records or grants, and no release")]
+    NoRelease,
     /// A header, a padding or the end is not the canonical one.
     #[error("the archive is malformed at byte {offset}: {reason}")]
     Malformed {
@@ -80,6 +84,7 @@ impl Coded for ArchiveError {
             ArchiveError::Unreadable { .. } => codes::MEDIUM_UNREADABLE,
             ArchiveError::Truncated { .. } => codes::TRUNCATED,
             ArchiveError::NotABundle => codes::NOT_A_BUNDLE,
+            ArchiveError::NoRelease => codes::NO_RELEASE,
             ArchiveError::Malformed { .. } | ArchiveError::Frame { .. } => codes::ARCHIVE_MALFORMED,
             ArchiveError::OverLimit { .. } => codes::OVER_LIMIT,
             ArchiveError::Digest { .. } => codes::DIGEST_MISMATCH,
@@ -95,6 +100,7 @@ impl Coded for ArchiveError {
                 "the copy to the medium was not finished; copy it again and unmount before pulling it"
             }
             ArchiveError::NotABundle => "check that this is the .consign file, not compressed and not renamed",
+            ArchiveError::NoRelease => "`consign-site install` takes it; for this command name a bundle of a release",
             ArchiveError::Malformed { .. } | ArchiveError::Frame { .. } => {
                 "the bundle was changed after it was built; do not use it, and report it"
             }
@@ -104,102 +110,19 @@ impl Coded for ArchiveError {
     }
 }
 
-/// What padding is compared with.
-const ZEROS: [u8; 4096] = [0; 4096];
-
-/// A source that counts, so that errors can say where.
-#[derive(Debug)]
-pub(super) struct Source<R> {
-    pub(super) inner: R,
-    pub(super) offset: u64,
-}
-
-impl<R: Read> Source<R> {
-    pub(super) fn fill(&mut self, buf: &mut [u8], member: &str) -> Result<(), ArchiveError> {
-        let mut filled = 0;
-        while filled < buf.len() {
-            match self.inner.read(&mut buf[filled..]) {
-                Ok(0) => return Err(ArchiveError::Truncated { offset: self.offset, member: member.to_owned() }),
-                Ok(read) => {
-                    filled += read;
-                    self.offset += read as u64;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => {
-                    return Err(ArchiveError::Unreadable { offset: self.offset, member: member.to_owned(), source });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads zeros, and nothing else, up to a length.
-    pub(super) fn zeros(&mut self, length: u64, member: &str) -> Result<(), ArchiveError> {
-        let mut buf = [0; ZEROS.len()];
-        let mut left = length;
-        while left > 0 {
-            let room = left.min(buf.len() as u64) as usize;
-            let at = self.offset;
-            self.fill(&mut buf[..room], member)?;
-            if buf[..room] != ZEROS[..room] {
-                let reason = format!("the padding of {member} is not zero");
-                return Err(ArchiveError::Malformed { offset: at, reason });
-            }
-            left -= room as u64;
-        }
-        Ok(())
-    }
-
-    /// Demands that nothing follows.
-    pub(super) fn end(&mut self) -> Result<(), ArchiveError> {
-        let mut one = [0; 1];
-        let offset = self.offset;
-        match self.fill(&mut one, "the end") {
-            Err(ArchiveError::Truncated { .. }) => Ok(()),
-            Err(other) => Err(other),
-            Ok(()) => Err(ArchiveError::Malformed { offset, reason: "bytes follow the end of the archive".to_owned() }),
-        }
-    }
-
-    fn header(&mut self, member: &str) -> Result<(String, u64), ArchiveError> {
-        let offset = self.offset;
-        let mut block = [0; 512];
-        self.fill(&mut block, member)?;
-        header::parse(&block).map_err(|e: HeaderError| ArchiveError::Malformed { offset, reason: e.to_string() })
-    }
-
-    fn document(&mut self, name: &str, length: u64, limit: u64) -> Result<Vec<u8>, ArchiveError> {
-        if length > limit {
-            return Err(ArchiveError::OverLimit { what: name.to_owned(), limit });
-        }
-        let mut bytes = vec![0; length as usize];
-        self.fill(&mut bytes, name)?;
-        self.zeros(header::padding(length), name)?;
-        Ok(bytes)
-    }
-
-    /// Reads the member that must come next.
-    fn named(&mut self, expected: &str, limit: u64) -> Result<Vec<u8>, ArchiveError> {
-        let offset = self.offset;
-        let (name, length) = self.header(expected)?;
-        if name != expected {
-            return Err(out_of_order(offset, expected, &name));
-        }
-        self.document(&name, length, limit)
-    }
-}
-
-fn out_of_order(offset: u64, expected: &str, found: &str) -> ArchiveError {
-    ArchiveError::Malformed { offset, reason: format!("expected {expected}, found {found}") }
-}
-
 /// A bundle of which the format and the roots have been read. Roots are to be committed now, before anything
 /// else is looked at: a revocation must land even from a medium whose rest is unreadable (TRUST §3.3).
 pub struct OpenedBundle<R> {
     source: Source<R>,
     limits: Limits,
     roots: Vec<Vec<u8>>,
-    next: (u64, String, u64),
+    next: Option<Header>,
+}
+
+/// A bundle of which the statements have been read too. What follows is a release, or the end.
+pub struct AnnouncedBundle<R> {
+    opened: OpenedBundle<R>,
+    statements: Vec<Vec<u8>>,
 }
 
 /// A bundle whose head has been read and not one byte of it believed.
@@ -234,17 +157,15 @@ impl<R: Read> OpenedBundle<R> {
             return Err(ArchiveError::NotABundle);
         }
         let mut roots = Vec::new();
-        loop {
-            let offset = source.offset;
-            let (name, length) = source.header("the metadata")?;
-            if name != format!("metadata/{}.root.json", roots.len() + 1) {
-                return Ok(OpenedBundle { source, limits, roots, next: (offset, name, length) });
-            }
+        let mut next = Some(source.header("the metadata")?);
+        while let Some(header) = next.take_if(|header| header.name == root_member(roots.len() + 1)) {
             if roots.len() as u64 >= limits.roots {
                 return Err(ArchiveError::OverLimit { what: "the number of roots".to_owned(), limit: limits.roots });
             }
-            roots.push(source.document(&name, length, limits.metadata)?);
+            roots.push(source.document(&header.name, header.length, limits.metadata)?);
+            next = source.header_or_end("the metadata")?;
         }
+        Ok(OpenedBundle { source, limits, roots, next })
     }
 
     /// The roots, version 1 first.
@@ -252,35 +173,80 @@ impl<R: Read> OpenedBundle<R> {
         &self.roots
     }
 
-    /// Reads the rest of the head.
+    /// Reads past the statements to the head of the release, which must be there.
     pub fn read_head(self) -> Result<UntrustedBundle<R>, ArchiveError> {
-        let OpenedBundle { mut source, limits, roots, next: (offset, name, length) } = self;
-        if name != "metadata/timestamp.json" {
-            return Err(out_of_order(offset, "metadata/timestamp.json", &name));
+        self.read_statements()?.read_head()?.ok_or(ArchiveError::NoRelease)
+    }
+
+    /// Reads the statements, each named by its own digest, ascending.
+    pub fn read_statements(mut self) -> Result<AnnouncedBundle<R>, ArchiveError> {
+        let mut statements = Vec::new();
+        let (mut left, mut before) = (self.limits.statements, None);
+        while let Some(header) = self.next.take_if(|header| header.name.starts_with(STATEMENT_FOLDER)) {
+            let digest = statement_digest(&header.name).filter(|digest| before < Some(*digest)).ok_or_else(|| {
+                let reason = format!("{} is not named by a digest, or out of order", header.name);
+                ArchiveError::Malformed { offset: header.at, reason }
+            })?;
+            let bytes = self.source.document(&header.name, header.length, left.min(self.limits.metadata))?;
+            let found = Digest::of(&bytes);
+            if found != digest {
+                let source = Mismatch { expected: digest, found };
+                return Err(ArchiveError::Digest { member: header.name, source });
+            }
+            left -= header.length;
+            before = Some(digest);
+            statements.push(bytes);
+            self.next = self.source.header_or_end("the metadata")?;
         }
-        let timestamp = source.document(&name, length, limits.metadata)?;
+        Ok(AnnouncedBundle { opened: self, statements })
+    }
+}
+
+impl<R: Read> AnnouncedBundle<R> {
+    /// The statements, in the order of their digests.
+    pub fn statements(&self) -> &[Vec<u8>] {
+        &self.statements
+    }
+
+    /// For a bundle of metadata alone: where it ends.
+    pub fn end(&self) -> Option<u64> {
+        let first_block_read = header::END_LENGTH - header::BLOCK;
+        self.opened.next.is_none().then(|| self.opened.source.offset + first_block_read)
+    }
+
+    /// Reads the rest of the head; `None`, after the exact end, for a bundle of metadata alone.
+    pub fn read_head(self) -> Result<Option<UntrustedBundle<R>>, ArchiveError> {
+        let OpenedBundle { mut source, limits, roots, next } = self.opened;
+        let Some(header) = next else {
+            source.zeros(header::END_LENGTH - header::BLOCK, "the end")?;
+            source.end()?;
+            return Ok(None);
+        };
+        let timestamp = source.content(header, "metadata/timestamp.json", limits.metadata)?;
         let snapshot = source.named("metadata/snapshot.json", limits.metadata)?;
         let targets = source.named("metadata/targets.json", limits.metadata)?;
         let carriage = source.named("metadata/carriage.json", limits.carriage)?;
         let release = source.named(release::MEMBER, limits.release)?;
-        let offset = source.offset;
-        let (name, filler) = source.header(FILLER_MEMBER)?;
-        if name != FILLER_MEMBER {
-            return Err(out_of_order(offset, FILLER_MEMBER, &name));
+        let filler = source.header(FILLER_MEMBER)?;
+        if filler.name != FILLER_MEMBER {
+            return Err(out_of_order(filler.at, FILLER_MEMBER, &filler.name));
         }
-        if filler > limits.filler {
+        if filler.length > limits.filler {
             return Err(ArchiveError::OverLimit { what: FILLER_MEMBER.to_owned(), limit: limits.filler });
         }
-        source.zeros(filler + header::padding(filler), FILLER_MEMBER)?;
+        source.zeros(filler.length + header::padding(filler.length), FILLER_MEMBER)?;
         let boundary = source.offset;
-        Ok(UntrustedBundle {
-            source,
-            limits,
-            roots,
-            documents: [timestamp, snapshot, targets, carriage, release],
-            boundary,
-        })
+        let documents = [timestamp, snapshot, targets, carriage, release];
+        Ok(Some(UntrustedBundle { source, limits, roots, documents, boundary }))
     }
+}
+
+fn root_member(version: usize) -> String {
+    format!("metadata/{version}.root.json")
+}
+
+fn statement_digest(member: &str) -> Option<Digest> {
+    Digest::from_hex(member.strip_prefix(STATEMENT_FOLDER)?.strip_suffix(".json")?).ok()
 }
 
 impl<R: Read> UntrustedBundle<R> {

@@ -2,8 +2,9 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use super::head::{ArchiveError, Source};
+use super::head::ArchiveError;
 use super::header;
+use super::source::Source;
 use crate::Digest;
 use crate::carriage::{Frame, Member, Packed, Place};
 use crate::frames::{self, FrameError};

@@ -3,16 +3,20 @@
 //! Every size is known from descriptors, so the offsets are fixed, layers can stream into their places in
 //! parallel, and the head, whose room is reserved, is written last.
 
+use std::collections::BTreeMap;
+
 use super::header::{self, HeaderError};
-use super::{FILLER_MEMBER, FORMAT_MEMBER, FORMAT_VERSION};
+use super::{FILLER_MEMBER, FORMAT_MEMBER, FORMAT_VERSION, STATEMENT_FOLDER};
 use crate::carriage::{BOUNDARY_UNIT, Member};
-use crate::release;
+use crate::{Digest, release};
 
 /// The documents of a head, as the bytes to be carried.
 #[derive(Debug, Clone)]
 pub struct HeadDocuments<'a> {
     /// Roots 1 to N.
     pub roots: &'a [Vec<u8>],
+    /// Statements, in any order.
+    pub statements: &'a [Vec<u8>],
     /// `timestamp.json`
     pub timestamp: &'a [u8],
     /// `snapshot.json`
@@ -28,8 +32,7 @@ pub struct HeadDocuments<'a> {
 impl<'a> HeadDocuments<'a> {
     /// Names and contents in the order of the archive, without the filler.
     fn members(&self) -> Vec<(String, &'a [u8])> {
-        let mut members = vec![(FORMAT_MEMBER.to_owned(), FORMAT_VERSION)];
-        members.extend((1..).zip(self.roots).map(|(n, root)| (format!("metadata/{n}.root.json"), root.as_slice())));
+        let mut members = announcement(self.roots, self.statements);
         members.extend([
             ("metadata/timestamp.json".to_owned(), self.timestamp),
             ("metadata/snapshot.json".to_owned(), self.snapshot),
@@ -44,6 +47,35 @@ impl<'a> HeadDocuments<'a> {
     fn length(&self) -> u64 {
         self.members().iter().map(|(_, content)| header::BLOCK + padded(content)).sum()
     }
+}
+
+/// What every bundle begins with: format, roots, statements by ascending digest.
+fn announcement<'a>(roots: &'a [Vec<u8>], statements: &'a [Vec<u8>]) -> Vec<(String, &'a [u8])> {
+    let mut members = vec![(FORMAT_MEMBER.to_owned(), FORMAT_VERSION)];
+    members.extend((1..).zip(roots).map(|(n, root)| (format!("metadata/{n}.root.json"), root.as_slice())));
+    let named: BTreeMap<Digest, &[u8]> = statements.iter().map(|bytes| (Digest::of(bytes), bytes.as_slice())).collect();
+    members.extend(named.into_iter().map(|(digest, bytes)| (format!("{STATEMENT_FOLDER}{}.json", digest.hex()), bytes)));
+    members
+}
+
+/// Returns a whole bundle of metadata alone.
+///
+/// # Errors
+/// [`PlanError::Header`] if a document is longer than any member.
+pub fn metadata_bundle(roots: &[Vec<u8>], statements: &[Vec<u8>]) -> Result<Vec<u8>, PlanError> {
+    let mut bundle = Vec::new();
+    for (name, content) in announcement(roots, statements) {
+        append(&mut bundle, &name, content)?;
+    }
+    bundle.resize(bundle.len() + header::END_LENGTH as usize, 0);
+    Ok(bundle)
+}
+
+fn append(archive: &mut Vec<u8>, name: &str, content: &[u8]) -> Result<(), HeaderError> {
+    archive.extend_from_slice(&header::canonical(name, content.len() as u64)?);
+    archive.extend_from_slice(content);
+    archive.resize(archive.len() + header::padding(content.len() as u64) as usize, 0);
+    Ok(())
 }
 
 fn padded(content: &[u8]) -> u64 {
@@ -81,9 +113,7 @@ pub fn head_bytes(documents: &HeadDocuments<'_>, boundary: u64) -> Result<Vec<u8
     let filler = boundary.checked_sub(need).ok_or(PlanError::HeadTooLong { need, boundary })?;
     let mut head = Vec::with_capacity(usize::try_from(boundary).unwrap_or_default());
     for (name, content) in documents.members() {
-        head.extend_from_slice(&header::canonical(&name, content.len() as u64)?);
-        head.extend_from_slice(content);
-        head.resize(head.len() + header::padding(content.len() as u64) as usize, 0);
+        append(&mut head, &name, content)?;
     }
     head.extend_from_slice(&header::canonical(FILLER_MEMBER, filler)?);
     head.resize(head.len() + filler as usize, 0);

@@ -33,6 +33,8 @@ codes! {
     MEMBER_MISSING = "member-missing" => Damaged;
     /// This is no Consign bundle, or one of a version this program does not know.
     NOT_A_BUNDLE = "not-a-bundle" => Malformed;
+    /// The bundle carries metadata alone, and a release was asked for.
+    NO_RELEASE = "no-release" => Failed;
     /// The archive is not the one canonical form.
     ARCHIVE_MALFORMED = "archive-malformed" => Malformed;
     /// A document is not canonical JSON of the expected form.

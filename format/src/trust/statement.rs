@@ -100,7 +100,41 @@ macro_rules! statement {
 statement!(SiteRecord, "site-record", "targets");
 statement!(DowngradeGrant, "downgrade-grant", "targets");
 
+/// A statement of the approvers, told by its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Approved {
+    /// Who a site is.
+    SiteRecord(SiteRecord),
+    /// Leave to go back.
+    DowngradeGrant(DowngradeGrant),
+    /// A type that a newer program writes; signed, and passed over by this one.
+    Unknown(String),
+}
+
+/// What is read of a statement before its type is known.
+#[derive(Deserialize)]
+struct Untyped {
+    #[serde(rename = "_type")]
+    kind: String,
+}
+
 impl RootChain {
+    /// Reads a statement out of a bundle, whatever its type: the approvers sign them all.
+    ///
+    /// # Errors
+    /// [`TrustError`].
+    pub fn approved_statement(&self, bytes: &[u8]) -> Result<Approved, TrustError> {
+        const DOCUMENT: &str = "a statement";
+        let envelope = Envelope::parse(DOCUMENT, bytes)?;
+        self.check_role(&envelope, SiteRecord::ROLE)?;
+        let Untyped { kind } = envelope.interpret()?;
+        match kind.as_str() {
+            SiteRecord::TYPE => self.statement("a site record", bytes).map(Approved::SiteRecord),
+            DowngradeGrant::TYPE => self.statement("a downgrade grant", bytes).map(Approved::DowngradeGrant),
+            _ => Ok(Approved::Unknown(kind)),
+        }
+    }
+
     /// Reads a statement: signatures by the role's threshold first, then its form, type and domain.
     ///
     /// # Errors

@@ -165,6 +165,7 @@ impl Parts {
 pub fn head<'a>(roots: &'a [Vec<u8>], documents: &'a author::Documents, release: &'a [u8]) -> HeadDocuments<'a> {
     HeadDocuments {
         roots,
+        statements: &[],
         timestamp: &documents.timestamp,
         snapshot: &documents.snapshot,
         targets: &documents.targets,
