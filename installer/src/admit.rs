@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use consign_format::error::{Code, Coded, codes};
 use consign_format::trust::chain::Vouched;
 use consign_format::trust::document::Floor;
+use consign_format::trust::statement::{DowngradeGrant, SiteRecord};
 use consign_format::version::{self, VersionRange, VersionRangeError};
 use consign_format::{Digest, Name};
 
@@ -18,10 +19,14 @@ use crate::store::products::{ProductState, ReleaseRef};
 pub struct Memory<'a> {
     /// The site's name.
     pub site: &'a Name,
+    /// What headquarters has signed of the site: its environments and labels.
+    pub record: Option<&'a SiteRecord>,
     /// The counters of the product.
     pub trust: ProductTrust,
     /// The root's floor for the product.
     pub floor: Option<&'a Floor>,
+    /// Leave to go back, for this product.
+    pub grants: Vec<&'a DowngradeGrant>,
     /// The product at this site.
     pub product: Option<&'a ProductState>,
     /// Confirmed releases of all products of the domain.
@@ -188,7 +193,7 @@ impl Coded for Refusal {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Refusal::Older { .. } | Refusal::BelowFloor { .. } => {
-                "bring the newest bundle; going back on purpose is a new release with a higher sequence".to_owned()
+                "bring the newest bundle; going back on purpose needs a signed grant, or a new release".to_owned()
             }
             Refusal::Reused { .. } => "two releases bear one number: ask who built them, install neither".to_owned(),
             Refusal::OtherSite { .. } => "bring the bundle that is addressed to this site".to_owned(),
@@ -205,25 +210,42 @@ impl Coded for Refusal {
 
 /// Decides. `now` is the later of the site's clock and its time floor, RFC 3339 in UTC.
 pub fn admit(vouched: &Vouched, memory: &Memory<'_>, ask: Ask, now: &str) -> Result<Admission, Refusal> {
-    let again = check_sequence(vouched, memory)?;
+    let leave = leave_to_go_back(vouched, memory, now);
+    let again = check_sequence(vouched, memory, leave)?;
     check_audience(vouched, memory)?;
     check_installer(vouched, memory)?;
-    check_upgrade(vouched, memory)?;
+    if leave.is_none() {
+        check_upgrade(vouched, memory)?;
+    }
     check_requirements(vouched, memory)?;
     check_failed(vouched, memory, ask)?;
-    let warnings = check_expiry(vouched, ask, now)?.into_iter().collect();
+    let mut warnings: Vec<String> = check_expiry(vouched, ask, now)?.into_iter().collect();
+    warnings.extend(leave.map(|grant| format!("going back from sequence {} by a signed grant", grant.from)));
     Ok(Admission { again, warnings })
 }
 
+/// The grant that leads from what was verified last to this very release, if there is one and it has not run out.
+/// The clock can only make it run out early; a clock that is behind is lifted by the time floor (TRUST §4).
+fn leave_to_go_back<'a>(vouched: &Vouched, memory: &Memory<'a>, now: &str) -> Option<&'a DowngradeGrant> {
+    let seen = memory.trust.verified.as_ref()?;
+    memory.grants.iter().copied().find(|grant| {
+        grant.from == seen.sequence
+            && grant.to == vouched.approval.sequence
+            && grant.to < grant.from
+            && grant.release == vouched.release_digest
+            && now <= grant.expires.as_str()
+    })
+}
+
 /// Lower is refused, higher accepted, equal needs the same release (TRUST §1, counters).
-fn check_sequence(vouched: &Vouched, memory: &Memory<'_>) -> Result<bool, Refusal> {
+fn check_sequence(vouched: &Vouched, memory: &Memory<'_>, leave: Option<&DowngradeGrant>) -> Result<bool, Refusal> {
     let offered = vouched.approval.sequence;
     let (product, version) = (vouched.approval.product.clone(), vouched.approval.version.clone());
     if let Some(floor) = memory.floor.filter(|floor| offered < floor.sequence) {
         return Err(Refusal::BelowFloor { product, version, offered, floor: floor.sequence });
     }
     let Some(seen) = &memory.trust.verified else { return Ok(false) };
-    if offered < seen.sequence {
+    if offered < seen.sequence && leave.is_none() {
         return Err(Refusal::Older { product, version, offered, accepted: seen.sequence });
     }
     if offered == seen.sequence && vouched.release_digest != seen.release {
@@ -236,7 +258,9 @@ fn check_sequence(vouched: &Vouched, memory: &Memory<'_>) -> Result<bool, Refusa
 /// Without a signed site record, only the site's id and `any` count (TRUST §1, site record).
 fn check_audience(vouched: &Vouched, memory: &Memory<'_>) -> Result<(), Refusal> {
     let audience = vouched.carriage.audience.as_ref().unwrap_or(&vouched.approval.audience);
-    if audience.admits(memory.site, &[], &[]) {
+    let (environments, labels) =
+        memory.record.map_or((&[][..], &[][..]), |record| (record.environments.as_slice(), record.labels.as_slice()));
+    if audience.admits(memory.site, environments, labels) {
         return Ok(());
     }
     let sites = audience.sites.iter().map(|site| format!("site {site}"));

@@ -25,15 +25,16 @@ use crate::supply::{check_room, free_room, supply};
 
 mod activate;
 mod failing;
+pub(crate) mod metadata;
 mod outcome;
 mod rehearse;
-mod roots;
 mod run;
 mod stage;
 mod steps;
 mod telling;
 
 pub use failing::Unsettled;
+pub use metadata::Metadata;
 pub use outcome::{Finished, Installed, Planned};
 
 /// What the person asked for.
@@ -61,9 +62,13 @@ pub async fn install_bundle<H: Handoff>(
     let opened = OpenedBundle::open(medium, Limits::DEFAULT)?;
     let (domain, roots) = site.follow(opened.roots())?;
     if !order.dry_run {
-        roots::commit(site, &domain, &roots, clocks)?;
+        metadata::commit_roots(site, &domain, &roots, clocks)?;
     }
-    let VerifiedBundle { vouched, payload } = opened.read_head()?.verify(&roots)?;
+    let announced = opened.read_statements()?;
+    let brought = metadata::commit_statements(site, &domain, &roots, announced.statements(), order.dry_run)?;
+    announced.end().iter().for_each(|at| end.is(*at));
+    let Some(untrusted) = announced.read_head()? else { return Ok(Finished::Informed(brought)) };
+    let VerifiedBundle { vouched, payload } = untrusted.verify(&roots)?;
     end.is(vouched.carriage.boundary.saturating_add(vouched.carriage.payload));
     let product = site.store.read_product(&domain, &vouched.approval.product)?;
     let memory = memory(site, &domain, &roots, product.as_ref(), &vouched.approval.product)?;
@@ -76,6 +81,7 @@ pub async fn install_bundle<H: Handoff>(
         return rehearse::rehearse(&vouched, payload, &blobs, &handoff, admission, progress).await;
     }
     let mut run = run::Run::begin(site, domain, vouched, product, admission, clocks, progress)?;
+    run.warnings.extend(brought.warnings);
     run.steps.phase(verifying.stop(clocks));
     run.steps.begin("load")?;
     progress.phase("loading", Amount::Bytes(supply.bytes));
@@ -91,7 +97,7 @@ pub(crate) fn memory<'a>(
     domain: &Name,
     roots: &'a RootChain,
     product: Option<&'a ProductState>,
-    name: &Name,
+    name: &'a Name,
 ) -> Result<Memory<'a>, StoreError> {
     let trust = site.domains.get(domain).map(|state| state.product(name)).unwrap_or_default();
     let mut confirmed = BTreeMap::new();
@@ -101,7 +107,9 @@ pub(crate) fn memory<'a>(
         }
     }
     let floor = roots.root().floor.get(name);
-    Ok(Memory { site: &site.identity.site, trust, floor, product, confirmed, installer: env!("CARGO_PKG_VERSION") })
+    let grants = site.domains.get(domain).into_iter().flat_map(|state| state.grants_of(name)).collect();
+    let installer = env!("CARGO_PKG_VERSION");
+    Ok(Memory { site: &site.identity.site, record: None, trust, floor, grants, product, confirmed, installer })
 }
 
 /// The later of the site's clock and the latest signed time it has seen, RFC 3339 in UTC (TRUST §4).

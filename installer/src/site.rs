@@ -16,6 +16,7 @@ use crate::store::{Store, StoreError, state_file};
 
 pub mod domain;
 pub mod enrol;
+pub mod grants;
 
 pub use domain::{Counter, DomainState, ProductTrust};
 pub use enrol::{Enrolled, Enrolment, enrol};

@@ -17,12 +17,29 @@ use serde::Serialize;
 use crate::admit::{Ask, admit};
 use crate::clock::Clocks;
 use crate::images::check_images;
-use crate::install_bundle::memory;
+use crate::install_bundle::{memory, metadata};
 use crate::open::{Medium, open};
 use crate::site::Site;
 
 /// How much is read at a time.
 const BUFFER: usize = 256 * 1024;
+
+/// What was checked.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase", untagged)]
+pub enum Checked {
+    /// A release.
+    Release(Verified),
+    /// Metadata alone.
+    Metadata {
+        /// The domain.
+        domain: Name,
+        /// The version of the bundle's newest root.
+        root: u64,
+        /// How many statements it carries.
+        statements: usize,
+    },
+}
 
 /// What a bundle is, every byte of it checked.
 #[derive(Debug, Clone, Serialize)]
@@ -59,12 +76,18 @@ pub fn verify_bundle(
     ask: Ask,
     clocks: &Clocks,
     progress: &dyn Progress,
-) -> Result<Verified, Failure> {
+) -> Result<Checked, Failure> {
     let medium = open(path)?;
     let end = medium.end();
     let opened = OpenedBundle::open(medium, Limits::DEFAULT)?;
     let (domain, roots) = site.follow(opened.roots())?;
-    let VerifiedBundle { vouched, payload } = opened.read_head()?.verify(&roots)?;
+    let announced = opened.read_statements()?;
+    let statements = metadata::check(&roots, announced.statements())?.len();
+    announced.end().iter().for_each(|at| end.is(*at));
+    let Some(untrusted) = announced.read_head()? else {
+        return Ok(Checked::Metadata { domain, root: roots.root().version, statements });
+    };
+    let VerifiedBundle { vouched, payload } = untrusted.verify(&roots)?;
     end.is(vouched.carriage.boundary.saturating_add(vouched.carriage.payload));
     let product = site.store.read_product(&domain, &vouched.approval.product)?;
     let memory = memory(site, &domain, &roots, product.as_ref(), &vouched.approval.product)?;
@@ -78,7 +101,7 @@ pub fn verify_bundle(
     let blobs = site.store.blobs()?;
     check_images(&vouched.release, &read_from(&documents, &blobs))?;
     progress.done();
-    Ok(Verified {
+    Ok(Checked::Release(Verified {
         domain,
         product: vouched.approval.product,
         version: vouched.approval.version,
@@ -90,7 +113,7 @@ pub fn verify_bundle(
         bytes,
         again: admission.again,
         warnings: admission.warnings,
-    })
+    }))
 }
 
 fn content_size(member: &consign_format::carriage::Member) -> u64 {

@@ -54,7 +54,8 @@ fn announcement<'a>(roots: &'a [Vec<u8>], statements: &'a [Vec<u8>]) -> Vec<(Str
     let mut members = vec![(FORMAT_MEMBER.to_owned(), FORMAT_VERSION)];
     members.extend((1..).zip(roots).map(|(n, root)| (format!("metadata/{n}.root.json"), root.as_slice())));
     let named: BTreeMap<Digest, &[u8]> = statements.iter().map(|bytes| (Digest::of(bytes), bytes.as_slice())).collect();
-    members.extend(named.into_iter().map(|(digest, bytes)| (format!("{STATEMENT_FOLDER}{}.json", digest.hex()), bytes)));
+    members
+        .extend(named.into_iter().map(|(digest, bytes)| (format!("{STATEMENT_FOLDER}{}.json", digest.hex()), bytes)));
     members
 }
 

@@ -84,7 +84,9 @@ fn product(version: &str, sequence: u64) -> ProductState {
 struct World {
     site: Name,
     trust: ProductTrust,
+    record: Option<SiteRecord>,
     floor: Option<Floor>,
+    grants: Vec<DowngradeGrant>,
     product: Option<ProductState>,
     confirmed: BTreeMap<Name, ReleaseRef>,
 }
@@ -92,7 +94,7 @@ struct World {
 impl World {
     fn empty() -> Self {
         let (trust, confirmed) = (ProductTrust::default(), BTreeMap::new());
-        World { site: name("s1"), trust, floor: None, product: None, confirmed }
+        World { site: name("s1"), trust, record: None, floor: None, grants: vec![], product: None, confirmed }
     }
 
     fn with(version: &str, sequence: u64) -> Self {
@@ -105,7 +107,9 @@ impl World {
         let memory = Memory {
             site: &self.site,
             trust: self.trust.clone(),
+            record: self.record.as_ref(),
             floor: self.floor.as_ref(),
+            grants: self.grants.iter().collect(),
             product: self.product.as_ref(),
             confirmed: self.confirmed.clone(),
             installer: "0.1.0",
@@ -142,6 +146,68 @@ fn the_floor_of_the_root_holds_for_a_fresh_site_too() {
     site.floor = Some(Floor { sequence: 5, reset: false });
     assert!(site.ask(&vouched("1", 5), Ask::default()).is_ok());
     site.refuses(&vouched("1", 4), codes::OLDER_RELEASE, "demo 1 has sequence 4, and the root accepts nothing below 5");
+}
+
+fn grant(from: u64, to: u64, version: &str) -> DowngradeGrant {
+    DowngradeGrant {
+        kind: "downgrade-grant".into(),
+        domain: name("dev"),
+        site: name("s1"),
+        product: name("demo"),
+        from,
+        to,
+        release: Digest::of(version.as_bytes()),
+        expires: NOW.into(),
+    }
+}
+
+#[test]
+fn a_grant_leads_back_to_one_release_from_one_sequence_until_it_runs_out() {
+    let offered = || {
+        let mut offered = vouched("1", 10);
+        offered.release.upgrade_from = Some(">=3".into());
+        offered
+    };
+    let with = |grant: DowngradeGrant| World { grants: vec![grant], ..World::with("2", 20) };
+    let taken = with(grant(20, 10, "1")).ask(&offered(), Ask::default()).unwrap();
+    assert_eq!(taken.warnings, ["going back from sequence 20 by a signed grant"]);
+    let early = DowngradeGrant { expires: "2026-11-22T11:59:59Z".into(), ..grant(20, 10, "1") };
+    for wrong in [grant(19, 10, "1"), grant(20, 9, "1"), grant(20, 10, "1b"), early] {
+        let refusal = with(wrong.clone()).ask(&offered(), Ask::default()).unwrap_err();
+        assert_eq!(refusal.code(), codes::OLDER_RELEASE, "{wrong:?}");
+    }
+    let mut floored = with(grant(20, 10, "1"));
+    floored.floor = Some(Floor { sequence: 11, reset: false });
+    assert_eq!(floored.ask(&offered(), Ask::default()).unwrap_err().code(), codes::OLDER_RELEASE, "the floor stays");
+}
+
+#[test]
+fn environments_and_labels_count_from_a_signed_record_alone() {
+    let record = SiteRecord {
+        kind: "site-record".into(),
+        domain: name("dev"),
+        site: name("s1"),
+        serial: 1,
+        issued: 1,
+        environments: vec![name("hospital")],
+        labels: vec!["region=north".into()],
+        variants: BTreeMap::new(),
+        receipt_key: consign_format::trust::keys::PublicKey(String::new()),
+        recipient: None,
+    };
+    let (without, with) = (World::empty(), World { record: Some(record), ..World::empty() });
+    for audience in [
+        Audience { environments: vec![name("hospital")], ..Audience::default() },
+        Audience { labels: vec!["region=north".into()], ..Audience::default() },
+    ] {
+        let mut bundle = vouched("1", 1);
+        bundle.approval.audience = audience;
+        assert_eq!(without.ask(&bundle, Ask::default()).unwrap_err().code(), codes::OTHER_SITE);
+        assert!(with.ask(&bundle, Ask::default()).is_ok());
+    }
+    let mut elsewhere = vouched("1", 1);
+    elsewhere.approval.audience = Audience { environments: vec![name("tower")], ..Audience::default() };
+    assert_eq!(with.ask(&elsewhere, Ask::default()).unwrap_err().code(), codes::OTHER_SITE);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::admit::Ask;
 use crate::apply::{Cluster, Direct, Lookup};
 use crate::config::{HandoffKind, SiteConfig};
 use crate::handoff::export::Export;
-use crate::install_bundle::{Finished, Installed, Order, Planned, count_refusal, install_bundle};
+use crate::install_bundle::{Finished, Installed, Metadata, Order, Planned, count_refusal, install_bundle};
 use crate::site::Site;
 
 /// Installs a bundle: verifies it, loads it, applies it, waits until it is healthy, and writes a receipt.
@@ -54,6 +54,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
     }
     match finished? {
         Finished::Installed(installed) => tell_installed(context, &installed),
+        Finished::Informed(metadata) => tell_informed(context, &metadata),
         Finished::Planned(planned) => tell_planned(context, &planned),
     }
     Ok(())
@@ -118,6 +119,13 @@ fn tell_installed(context: &Context<'_>, installed: &Installed) {
         installed.receipt,
     );
     context.terminal.result(installed, human);
+}
+
+fn tell_informed(context: &Context<'_>, metadata: &Metadata) {
+    metadata.warnings.iter().for_each(|warning| context.terminal.warn(warning));
+    let mut human = format!("the bundle holds metadata alone; root {} of domain {}", metadata.root, metadata.domain);
+    metadata.taken.iter().for_each(|words| human.push_str(&format!("\ntaken     {words}")));
+    context.terminal.result(metadata, human);
 }
 
 fn tell_planned(context: &Context<'_>, planned: &Planned) {

@@ -7,7 +7,7 @@ use consign_format::error::Failure;
 use super::Context;
 use crate::admit::Ask;
 use crate::site::Site;
-use crate::verify_bundle::verify_bundle;
+use crate::verify_bundle::{Checked, Verified, verify_bundle};
 
 /// Reads a bundle from end to end and says whether this site would take it. Changes nothing.
 ///
@@ -26,7 +26,20 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
     let site = Site::open(context.store.clone())?;
     let ask = Ask { enforce_expiry: arguments.enforce_expiry, ..Ask::default() };
     let progress = context.terminal.progress();
-    let verified = verify_bundle(&site, &arguments.path, ask, &context.machine.clocks, progress)?;
+    match verify_bundle(&site, &arguments.path, ask, &context.machine.clocks, progress)? {
+        Checked::Release(verified) => tell(context, &verified),
+        metadata @ Checked::Metadata { .. } => tell_metadata(context, &metadata),
+    }
+    Ok(())
+}
+
+fn tell_metadata(context: &Context<'_>, checked: &Checked) {
+    let Checked::Metadata { domain, root, statements } = checked else { return };
+    let human = format!("metadata of domain {domain} alone: root {root}, {statements} statements");
+    context.terminal.result(checked, human);
+}
+
+fn tell(context: &Context<'_>, verified: &Verified) {
     verified.warnings.iter().for_each(|warning| context.terminal.warn(warning));
     let seen = if verified.again { ", verified here before" } else { "" };
     let human = format!(
@@ -40,6 +53,5 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
         consign_terminal::bytes(verified.bytes),
         verified.members,
     );
-    context.terminal.result(&verified, human);
-    Ok(())
+    context.terminal.result(verified, human);
 }

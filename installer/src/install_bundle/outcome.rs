@@ -7,12 +7,16 @@ use serde::Serialize;
 use crate::handoff::{ChangeSet, HealthReport, Plan};
 use crate::load::Loaded;
 
+use super::Metadata;
+
 /// The end of a run that did not fail.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase", untagged)]
 pub enum Finished {
     /// The release runs and is confirmed.
     Installed(Installed),
+    /// The bundle held metadata alone; what it brought is kept.
+    Informed(Metadata),
     /// `--dry-run`: what would have happened.
     Planned(Planned),
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use consign_format::trust::chain::Vouched;
 use consign_format::trust::roots::RootChain;
+use consign_format::trust::statement::DowngradeGrant;
 use consign_format::{Digest, Name};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,9 @@ pub struct DomainState {
     pub roots: Vec<String>,
     /// The latest signed time of issue this site has seen: seconds since 1970. No clock moves it.
     pub time_floor: u64,
+    /// Leave to go back, as the approvers gave it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<DowngradeGrant>,
     /// Counters by product.
     pub products: BTreeMap<Name, ProductTrust>,
 }
@@ -62,6 +66,7 @@ impl DomainState {
             enrolment: identity.enrolment.clone(),
             roots: vec![String::from_utf8_lossy(root).into_owned()],
             time_floor: 0,
+            grants: Vec::new(),
             products: BTreeMap::new(),
         }
     }

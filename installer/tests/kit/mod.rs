@@ -51,6 +51,7 @@ pub struct Draft {
     pub packed: Vec<Digest>,
     pub roots: Vec<Vec<u8>>,
     pub publisher: [u8; 32],
+    pub statements: Vec<Vec<u8>>,
 }
 
 pub fn config_map(name: &str, value: &str) -> Value {
@@ -111,6 +112,7 @@ impl Draft {
             packed: vec![],
             roots: vec![root("dev")],
             publisher: [7; 32],
+            statements: vec![],
         };
         draft.put(&state.manifest, Role::Manifest);
         draft.put(&state.config, Role::Config);
@@ -260,6 +262,7 @@ impl Draft {
             let documents = author::documents(&release, &approval, &carriage, &self.expires, &signers).unwrap();
             let head = HeadDocuments {
                 roots: &self.roots,
+                statements: &self.statements,
                 timestamp: &documents.timestamp,
                 snapshot: &documents.snapshot,
                 targets: &documents.targets,
