@@ -16,11 +16,13 @@ use crate::lock::{self, Lock};
 use crate::tool::Environment;
 
 mod build;
+mod carry;
 mod completions;
 mod demo;
 mod diff;
 mod explain;
 mod export;
+mod grant;
 mod init;
 mod inspect;
 mod keys;
@@ -69,6 +71,10 @@ pub enum Command {
     Export(export::Args),
     /// Make or show keys and roots
     Keys(keys::Args),
+    /// Write a bundle of metadata alone: roots, site records, grants
+    Carry(carry::Args),
+    /// Give one site leave to go back to an older release
+    Grant(grant::Args),
     /// Play the whole journey on this machine, in a temporary folder
     Demo(demo::Args),
     /// Explain an error code, or list them all
@@ -108,6 +114,8 @@ async fn dispatch(command: Command, world: &World<'_>) -> Result<(), Failure> {
         Command::Diff(args) => diff::run(&args, world),
         Command::Demo(args) => demo::run(&args, world).await,
         Command::Export(args) => export::run(&args, world),
+        Command::Carry(args) => carry::run(&args, world),
+        Command::Grant(args) => grant::run(&args, world),
         Command::Keys(args) => keys::run(&args, world),
         Command::Explain(args) => explain::run(&args, world),
         Command::Completions(args) => completions::run(&args, world),

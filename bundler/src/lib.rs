@@ -32,5 +32,6 @@ pub mod resolve;
 pub mod secrets;
 pub mod sign;
 pub mod source;
+pub mod statements;
 pub mod tool;
 pub mod yaml;

@@ -181,10 +181,23 @@ pub fn check_say(chain: &RootChain, signer: &dyn Signer) -> Result<(), Failure> 
 /// # Errors
 /// [`KeyError::Time`].
 pub fn expires(issued: u64) -> Result<String, KeyError> {
-    use jiff::{Timestamp, ToSpan, tz::TimeZone};
-    let time = i64::try_from(issued).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-    let then = time.and_then(|time| time.to_zoned(TimeZone::UTC).checked_add(VALID_YEARS.years()).ok());
-    Ok(then.ok_or(KeyError::Time(issued))?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    use jiff::{ToSpan, tz::TimeZone};
+    let then = timestamp(issued)?.to_zoned(TimeZone::UTC).checked_add(VALID_YEARS.years());
+    let seconds = then.ok().and_then(|then| u64::try_from(then.timestamp().as_second()).ok());
+    rfc3339(seconds.ok_or(KeyError::Time(issued))?)
+}
+
+/// Writes a time as TUF does: RFC 3339, UTC, whole seconds.
+///
+/// # Errors
+/// [`KeyError::Time`].
+pub fn rfc3339(seconds: u64) -> Result<String, KeyError> {
+    Ok(timestamp(seconds)?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+fn timestamp(seconds: u64) -> Result<jiff::Timestamp, KeyError> {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.ok_or(KeyError::Time(seconds))
 }
 
 /// Where the payload begins, for a carriage whose own `boundary` is not yet said. The documents that are not written

@@ -1,0 +1,86 @@
+//! `consign grant`.
+
+use std::path::PathBuf;
+
+use consign_format::Name;
+use consign_format::error::Failure;
+use consign_format::trust::keys;
+use consign_registry::durable;
+
+use super::World;
+use crate::bundle::{self, Trust};
+use crate::statements::{self, Leave};
+use crate::{sign, statements::file_name};
+
+/// Gives one site leave to go back to an older release, which it would refuse otherwise.
+///
+/// The grant names the site, the sequence it has now and the one release it may go back to; it is no use for anything
+/// else. `consign carry` puts it into a bundle; the older release comes in its own. Where several approvers must sign,
+/// the others add their signatures with `consign approve`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The bundle of the release to go back to
+    #[arg(value_name = "BUNDLE")]
+    to: PathBuf,
+    /// The site
+    #[arg(long, value_name = "NAME")]
+    site: Name,
+    /// The sequence that is installed there now
+    #[arg(long, value_name = "SEQUENCE")]
+    from: u64,
+    /// For how many days
+    #[arg(long, default_value_t = 14, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=366))]
+    days: u16,
+    /// The key of an approver
+    #[arg(long, env = "CONSIGN_KEY_FILE", value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// The folder of the roots
+    #[arg(long, default_value = sign::TRUST_FOLDER, value_name = "DIR")]
+    trust: PathBuf,
+    /// The file to write; without it downgrade-grant-….json
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Done {
+    path: PathBuf,
+    site: Name,
+    product: Name,
+    from: u64,
+    to: u64,
+    expires: String,
+}
+
+pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
+    let roots = sign::read_roots(&args.trust)?;
+    let key = args.key.clone().unwrap_or_else(|| args.trust.join(sign::DEVELOPMENT_KEY));
+    let key = sign::read_key(&key)?;
+    let silent = consign_terminal::Silent;
+    let to = bundle::open(&args.to, &Trust::Fingerprint(roots.fingerprint()), &silent)?.verified.vouched;
+    if args.from <= to.approval.sequence {
+        return Err(consign_terminal::Usage {
+            message: format!("sequence {} is not above {}, that of the bundle", args.from, to.approval.sequence),
+            hint: Some("name the sequence that the site has now: `consign-site status` shows it".to_owned()),
+        }
+        .into());
+    }
+    let until = world.now.saturating_add(u64::from(args.days) * 24 * 3600);
+    let grant = statements::grant(roots.domain(), &to, &Leave { site: args.site.clone(), from: args.from, until })?;
+    let bytes = keys::sign(&grant, &[&key.key])?;
+    let path = args.output.clone().unwrap_or_else(|| file_name(&grant.kind, &bytes).into());
+    durable::write_file(&path, &bytes, 0o644)?;
+    let text = format!(
+        "{}\n  site {} may go back from sequence {} of {} to {}, until {}",
+        path.display(),
+        grant.site,
+        grant.from,
+        grant.product,
+        grant.to,
+        grant.expires
+    );
+    let (site, product, expires) = (grant.site, grant.product, grant.expires);
+    world.terminal.result(&Done { path, site, product, from: grant.from, to: grant.to, expires }, text);
+    Ok(())
+}
