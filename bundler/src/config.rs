@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use consign_format::error::{Code, Coded, codes};
-use consign_format::release::{KubernetesTarget, OnFailure, Requirement};
+use consign_format::release::{Installer, KubernetesTarget, OnFailure, Requirement};
 use consign_format::trust::Audience;
 use consign_format::{Digest, Name};
 use schemars::JsonSchema;
@@ -193,6 +193,9 @@ pub struct FileEntry {
     /// The mode in octal. Write it in quotes.
     #[serde(default = "plain_mode")]
     pub mode: String,
+    /// For a `consign-site`: its platform and version. `consign-site upgrade` takes it out of the bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installer: Option<Installer>,
 }
 
 fn plain_mode() -> String {

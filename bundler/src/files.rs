@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use consign_format::error::{Code, Coded, Failure, codes};
+use consign_format::release::Installer;
 use consign_format::{Digest, DigestWriter};
 
 use crate::config::{FileRule, FileSource};
@@ -19,6 +20,8 @@ pub struct Measured {
     pub to: String,
     /// The mode, four octal digits.
     pub mode: String,
+    /// Which `consign-site` it is, if it is one.
+    pub installer: Option<Installer>,
     /// The digest of the content.
     pub digest: Digest,
     /// Its size in bytes.
@@ -110,6 +113,9 @@ fn one(path: PathBuf, rule: &FileRule, declared: Option<Digest>) -> Result<Measu
     let (_, found, size) = hash.into_inner().map_err(|e| io_error(e.into_error()))?.finish();
     match declared.filter(|expected| *expected != found) {
         Some(expected) => Err(FileError::Mismatch { path, to, expected, found }),
-        None => Ok(Measured { path, to, mode: rule.mode.clone(), digest: found, size }),
+        None => {
+            let (mode, installer) = (rule.mode.clone(), rule.installer.clone());
+            Ok(Measured { path, to, mode, installer, digest: found, size })
+        }
     }
 }

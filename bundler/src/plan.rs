@@ -249,7 +249,12 @@ fn release(
     files: &[Measured],
     blobs: &BTreeMap<Digest, Blob>,
 ) -> ReleaseManifest {
-    let file = |file: &Measured| File { to: file.to.clone(), mode: file.mode.clone(), digest: file.digest };
+    let file = |file: &Measured| File {
+        to: file.to.clone(),
+        mode: file.mode.clone(),
+        digest: file.digest,
+        installer: file.installer.clone(),
+    };
     ReleaseManifest {
         schema: release::SCHEMA.to_owned(),
         product: lock.product.clone(),

@@ -168,6 +168,19 @@ pub struct File {
     pub mode: String,
     /// The content, among `blobs`.
     pub digest: Digest,
+    /// Said of a `consign-site`: which one it is. Only `consign-site upgrade` puts it into its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installer: Option<Installer>,
+}
+
+/// Which `consign-site` a file is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Installer {
+    /// The platform it runs on, such as `linux/amd64`.
+    pub platform: String,
+    /// Its version, such as `0.2.0`.
+    pub version: String,
 }
 
 /// How one Secret comes by its data.

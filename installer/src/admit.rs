@@ -197,7 +197,9 @@ impl Coded for Refusal {
             }
             Refusal::Reused { .. } => "two releases bear one number: ask who built them, install neither".to_owned(),
             Refusal::OtherSite { .. } => "bring the bundle that is addressed to this site".to_owned(),
-            Refusal::InstallerTooOld { .. } => "upgrade consign-site first".to_owned(),
+            Refusal::InstallerTooOld { .. } => {
+                "`consign-site upgrade` takes a newer one out of a bundle that brings it".to_owned()
+            }
             Refusal::NotFrom { product, range, .. } => format!("bring a bundle of {product} {range} first"),
             Refusal::LowerOfOtherLine { .. } => "stay on the line, or bring a higher version of the other".to_owned(),
             Refusal::Requirement { required, range, .. } => format!("install {required} {range} first"),
@@ -221,6 +223,15 @@ pub fn admit(vouched: &Vouched, memory: &Memory<'_>, ask: Ask, now: &str) -> Res
     check_failed(vouched, memory, ask)?;
     let mut warnings: Vec<String> = check_expiry(vouched, ask, now)?.into_iter().collect();
     warnings.extend(leave.map(|grant| format!("going back from sequence {} by a signed grant", grant.from)));
+    Ok(Admission { again, warnings })
+}
+
+/// Decides whether the program in a release may take the place of the running one. What is installed, and whether this
+/// program is new enough for the release, says nothing about that.
+pub fn admit_program(vouched: &Vouched, memory: &Memory<'_>, ask: Ask, now: &str) -> Result<Admission, Refusal> {
+    let again = check_sequence(vouched, memory, None)?;
+    check_audience(vouched, memory)?;
+    let warnings = check_expiry(vouched, ask, now)?.into_iter().collect();
     Ok(Admission { again, warnings })
 }
 

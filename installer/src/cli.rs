@@ -23,6 +23,7 @@ mod receipts;
 mod runtime;
 mod serve;
 mod status;
+mod upgrade;
 mod verify;
 
 const LONG_ABOUT: &str = "\
@@ -70,6 +71,7 @@ enum Command {
     Status(status::Arguments),
     Serve(serve::Arguments),
     Receipts(receipts::Arguments),
+    Upgrade(upgrade::Arguments),
     Explain(explain::Arguments),
     Completions(completions::Arguments),
 }
@@ -80,6 +82,8 @@ pub struct Machine {
     pub clocks: Clocks,
     /// Fills a buffer with random bytes.
     pub random: fn(&mut [u8]) -> std::io::Result<()>,
+    /// The file of the running program.
+    pub program: Option<PathBuf>,
     /// `$KUBECONFIG`
     pub kubeconfig: Option<OsString>,
     /// `$KUBERNETES_SERVICE_HOST` and `$KUBERNETES_SERVICE_PORT`
@@ -116,6 +120,7 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
             Command::Status(arguments) => status::run(&context, &arguments),
             Command::Serve(arguments) => serve::run(&context, &arguments),
             Command::Receipts(arguments) => receipts::run(&context, &arguments),
+            Command::Upgrade(arguments) => upgrade::run(&context, &arguments),
             Command::Explain(arguments) => explain::run(&context, &arguments),
             Command::Completions(arguments) => completions::run(&context, &arguments),
         }

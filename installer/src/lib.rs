@@ -20,6 +20,7 @@ pub mod serve;
 pub mod site;
 pub mod store;
 pub mod supply;
+pub mod upgrade;
 pub mod verify_bundle;
 
 pub use site::Site;

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     let machine = Machine {
         clocks: Clocks { wall: Box::new(wall), monotonic: Box::new(move || started.elapsed()) },
         random: |buffer| getrandom::fill(buffer).map_err(std::io::Error::other),
+        program: std::env::current_exe().ok(),
         kubeconfig: std::env::var_os("KUBECONFIG"),
         service: std::env::var("KUBERNETES_SERVICE_HOST").ok().zip(std::env::var("KUBERNETES_SERVICE_PORT").ok()),
     };

@@ -87,6 +87,7 @@ fn help_teaches() {
         "receipts list --help",
         "receipts show --help",
         "receipts export --help",
+        "upgrade --help",
         "explain --help",
         "completions --help",
     ] {
@@ -138,7 +139,7 @@ fn refusals_have_codes_and_are_counted_into_the_next_receipt() {
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
         "error[older-release]: demo 0.9 has sequence 9, and this site has accepted 10\n\
-         hint: bring the newest bundle; going back on purpose is a new release with a higher sequence\n"
+         hint: bring the newest bundle; going back on purpose needs a signed grant, or a new release\n"
     );
     std::fs::write(desk.at("cut.consign"), &Draft::new("2.0", 20).bundle()[..140_000]).unwrap();
     assert_eq!(run(&site, &["install", &desk.text("cut.consign")]).status.code(), Some(10));

@@ -21,6 +21,7 @@ use consign_installer::site::SiteError;
 use consign_installer::site::enrol::EnrolError;
 use consign_installer::store::StoreError;
 use consign_installer::supply::SupplyError;
+use consign_installer::upgrade::UpgradeError;
 use consign_registry::manifest::ManifestError;
 
 fn path(text: &str) -> PathBuf {
@@ -120,6 +121,17 @@ fn loading() -> Vec<Failure> {
     ]
 }
 
+fn upgrading() -> Vec<Failure> {
+    let platform = "linux/amd64".to_owned();
+    vec![
+        UpgradeError::None { product: "demo".into(), version: "2.0".into(), platform }.into(),
+        UpgradeError::NotCarried { digest: digest() }.into(),
+        UpgradeError::Older { offered: "0.1.0".into(), running: "0.2.0".into() }.into(),
+        UpgradeError::Unusable { reason: "No such file or directory (os error 2)".into() }.into(),
+        UpgradeError::NoPrevious { path: path("/usr/local/bin/consign-site.previous") }.into(),
+    ]
+}
+
 fn settling() -> Vec<Failure> {
     let (product, version) = (|| name("demo"), || "2.0".to_owned());
     let reasons = || vec!["Deployment demo/web: image cannot be pulled".to_owned()];
@@ -134,7 +146,8 @@ fn settling() -> Vec<Failure> {
 
 #[test]
 fn errors_read_as_they_should() {
-    let all: Vec<Failure> = [opening(), site(), admission(), loading(), settling()].into_iter().flatten().collect();
+    let all: Vec<Failure> =
+        [opening(), site(), admission(), loading(), settling(), upgrading()].into_iter().flatten().collect();
     let shown: Vec<String> = all
         .iter()
         .map(|failure| format!("{}\nexit {}", consign_terminal::report(failure), failure.code().exit.code()))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use consign_format::release::OnFailure;
+use consign_format::release::{Installer, OnFailure};
 use consign_format::trust::Audience;
 use consign_format::{Digest, Platform, Reference};
 
@@ -37,6 +37,8 @@ pub struct FileRule {
     pub to: String,
     /// The mode, four octal digits.
     pub mode: String,
+    /// Which `consign-site` it is, if it is one.
+    pub installer: Option<Installer>,
 }
 
 /// Where the content of a file is found.
@@ -225,13 +227,24 @@ fn files(entries: &[FileEntry]) -> Result<Vec<FileRule>, Refusal> {
         };
         let mode = mode(n, &entry.mode)?;
         place(n, &entry.to)?;
-        rules.push(FileRule { from, to: entry.to.clone(), mode });
+        let installer = entry.installer.as_ref().map(|installer| checked_installer(n, installer)).transpose()?;
+        rules.push(FileRule { from, to: entry.to.clone(), mode, installer });
     }
-    rules.sort_by(|a, b| a.to.cmp(&b.to));
-    match rules.windows(2).find(|pair| pair[0].to == pair[1].to) {
+    // Programs for several platforms have one place, of which each site fills one.
+    let place = |rule: &FileRule| (rule.to.clone(), rule.installer.as_ref().map(|found| found.platform.clone()));
+    rules.sort_by_key(place);
+    match rules.windows(2).find(|pair| place(&pair[0]) == place(&pair[1])) {
         Some(pair) => refuse("files", format!("two files go to {}", pair[0].to)),
         None => Ok(rules),
     }
+}
+
+fn checked_installer(n: usize, installer: &Installer) -> Result<Installer, Refusal> {
+    if installer.platform.parse::<Platform>().is_err() {
+        let reason = format!("`{}` is no platform, such as linux/amd64", installer.platform);
+        return refuse(format!("files[{n}].installer.platform"), reason);
+    }
+    Ok(installer.clone())
 }
 
 /// Three or four octal digits, without the bits that lend rights: a release brings no setuid programs.

@@ -137,6 +137,10 @@ codes! {
     NOT_UPGRADABLE = "not-upgradable" => NotUpgradable;
     /// The release needs a newer `consign-site`.
     INSTALLER_TOO_OLD = "installer-too-old" => NotUpgradable;
+    /// The bundle brings no `consign-site` for this machine, or there is none to go back to.
+    INSTALLER_MISSING = "installer-missing" => Missing;
+    /// The `consign-site` in the bundle does not run here.
+    INSTALLER_UNUSABLE = "installer-unusable" => Failed;
     /// A product that must be installed first is not.
     REQUIREMENT_MISSING = "requirement-missing" => Missing;
     /// Blobs of the release are neither in the bundle nor at the site.

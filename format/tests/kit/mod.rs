@@ -84,7 +84,7 @@ pub fn parts() -> Parts {
         namespace: None,
         state: state.manifest.0.digest,
         images: vec![],
-        files: vec![File { to: "/opt/x".into(), mode: "0644".into(), digest: file.digest }],
+        files: vec![File { to: "/opt/x".into(), mode: "0644".into(), digest: file.digest, installer: None }],
         secrets: vec![],
         requires: vec![],
         upgrade_from: None,

@@ -30,7 +30,7 @@ pub struct Metadata {
 }
 
 /// Commits the chain if it is longer than the site's.
-pub(super) fn commit_roots(site: &mut Site, domain: &Name, chain: &RootChain, clocks: &Clocks) -> Result<(), Failure> {
+pub(crate) fn commit_roots(site: &mut Site, domain: &Name, chain: &RootChain, clocks: &Clocks) -> Result<(), Failure> {
     if let Some((old, new)) = site.commit_roots(domain, chain)? {
         let mut draft = Draft::new(domain.clone(), Action::RootChange, Outcome::Applied, "none");
         draft.reasons.push(format!("the root of trust went from version {old} to version {new}"));

@@ -9,8 +9,8 @@ use consign_format::archive::header;
 use consign_format::archive::plan::{self, HeadDocuments};
 use consign_format::carriage::{Carriage, Carried, Member, Place};
 use consign_format::release::{
-    Blob, Image, KubernetesTarget, OnFailure, Provenance, Referrer, ReleaseManifest, Requirement, Role, Rollout,
-    SCHEMA, SourceSignature,
+    Blob, File, Image, Installer, KubernetesTarget, OnFailure, Provenance, Referrer, ReleaseManifest, Requirement,
+    Role, Rollout, SCHEMA, SourceSignature,
 };
 use consign_format::state::{StateArtifact, StateLabels};
 use consign_format::trust::Audience;
@@ -197,6 +197,17 @@ impl Draft {
     pub fn image(&mut self, reference: &str, digest: Digest, platforms: Vec<String>, referrers: Vec<Referrer>) {
         let reference = format!("{reference}@{digest}");
         self.release.images.push(Image { reference, digest, platforms, referrers, found_in: vec![] });
+    }
+
+    /// Adds a `consign-site` of this version for the machine that runs the tests, packed.
+    pub fn with_program(mut self, version: &str, bytes: &[u8]) -> Self {
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        let installer = Installer { platform: format!("linux/{architecture}"), version: version.into() };
+        let digest = self.put_bytes(media_type::FILE, bytes, Role::File).digest;
+        let (to, mode) = ("/usr/local/bin/consign-site".into(), "0755".into());
+        self.release.files.push(File { to, mode, digest, installer: Some(installer) });
+        self.packed.push(digest);
+        self
     }
 
     pub fn requires(mut self, product: &str, versions: &str) -> Self {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::{DRAFT_PREFIX, DurableError, Step, parent_of};
@@ -79,6 +79,34 @@ impl Folder {
         };
         let metadata = file.metadata().map_err(|source| DurableError::io(Step::Read, &path, source))?;
         if metadata.is_file() { Ok(Some(file)) } else { Err(DurableError::Unsafe { path, expected: "file" }) }
+    }
+
+    /// Gives a file of this folder another name in it, in place of what has that name, and syncs.
+    pub fn rename(&self, from: &OsStr, to: &OsStr) -> Result<(), DurableError> {
+        let at = self.handle.as_fd();
+        rustix::fs::renameat(at, from, at, to)
+            .map_err(|errno| DurableError::io(Step::Rename, &self.path.join(to), errno))?;
+        self.sync()
+    }
+
+    /// Lets two files of this folder swap their names in one step, and syncs.
+    pub fn exchange(&self, one: &OsStr, other: &OsStr) -> Result<(), DurableError> {
+        let at = self.handle.as_fd();
+        rustix::fs::renameat_with(at, one, at, other, RenameFlags::EXCHANGE)
+            .map_err(|errno| DurableError::io(Step::Rename, &self.path.join(one), errno))?;
+        self.sync()
+    }
+
+    /// Gives a file of this folder a second name in it, in place of what has that name, and syncs.
+    pub fn keep_as(&self, name: &OsStr, second: &OsStr) -> Result<(), DurableError> {
+        let at = self.handle.as_fd();
+        let draft = format!("{DRAFT_PREFIX}{}-second", std::process::id());
+        self.remove_file(OsStr::new(&draft))?;
+        rustix::fs::linkat(at, name, at, draft.as_str(), AtFlags::empty())
+            .map_err(|errno| DurableError::io(Step::Create, &self.path.join(second), errno))?;
+        self.rename(OsStr::new(&draft), second)?;
+        // Where `second` was this very file already, rename(2) did nothing and the draft is still there.
+        self.remove_file(OsStr::new(&draft))
     }
 
     /// Takes a name away; a name that is not there is no error. The caller syncs the folder.
