@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use ed25519_dalek::VerifyingKey;
 
-use super::TrustError;
 use super::document::{ROLES, Role, Root, SCAN_ROLE};
 use super::envelope::Envelope;
 use super::keys::{check_threshold, parse_public};
+use super::{Fingerprint, TrustError};
 use crate::{Digest, Name};
 
 /// One root whose form holds.
@@ -29,8 +29,13 @@ impl RootChain {
     /// Trusts a root for the first time. The fingerprint, the sha256 of the file, came by another path;
     /// `None` is for programs that have the root built in or got it from the person who made it.
     pub fn enrol(file: &[u8], fingerprint: Option<&Digest>) -> Result<Self, TrustError> {
+        Self::enrol_by(file, fingerprint.map(|digest| Fingerprint::from(*digest)).as_ref())
+    }
+
+    /// The same, by a fingerprint in digits or in words.
+    pub fn enrol_by(file: &[u8], fingerprint: Option<&Fingerprint>) -> Result<Self, TrustError> {
         let found = Digest::of(file);
-        if let Some(given) = fingerprint.filter(|given| **given != found) {
+        if let Some(given) = fingerprint.filter(|given| !given.is_of(&found)) {
             return Err(TrustError::Fingerprint { given: *given, found });
         }
         let newest = parse(file, "the root")?;
