@@ -38,7 +38,10 @@ pub enum SignError {
 
 impl Coded for SignError {
     fn code(&self) -> Code {
-        codes::SIGNATURE_INVALID
+        match self {
+            SignError::Signer(_) => codes::SIGNER_FAILED,
+            SignError::Wrong(_) | SignError::Canonical(_) => codes::SIGNATURE_INVALID,
+        }
     }
 
     fn hint(&self) -> Option<String> {
@@ -61,10 +64,11 @@ impl SecretKey {
         ed25519_dalek::SigningKey::from_pkcs8_pem(text).map(SecretKey).map_err(|e| e.to_string())
     }
 
-    /// Writes the key as PKCS#8 in PEM (RFC 8410).
+    /// Writes the key as PKCS#8 in PEM (RFC 8410), without the public key: OpenSSL reads no other form.
     pub fn to_pem(&self) -> Result<String, String> {
-        use ed25519_dalek::pkcs8::EncodePrivateKey;
-        let pem = self.0.to_pkcs8_pem(Default::default()).map_err(|e| e.to_string())?;
+        use ed25519_dalek::pkcs8::{EncodePrivateKey, KeypairBytes};
+        let bare = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
+        let pem = bare.to_pkcs8_pem(Default::default()).map_err(|e| e.to_string())?;
         Ok(pem.to_string())
     }
 }
