@@ -12,6 +12,7 @@ pub mod envelope;
 pub mod error;
 pub mod fingerprint;
 pub mod keys;
+pub mod root_author;
 pub mod roots;
 pub mod statement;
 

@@ -6,9 +6,13 @@ use ed25519_dalek::VerifyingKey;
 
 use super::document::{ROLES, Role, Root, SCAN_ROLE};
 use super::envelope::Envelope;
-use super::keys::{check_threshold, parse_public};
+use super::keys::{self, Progress, check_threshold, parse_public};
 use super::{Fingerprint, TrustError};
 use crate::{Digest, Name};
+
+mod draft;
+
+pub use draft::RootDraft;
 
 /// One root whose form holds.
 #[derive(Debug, Clone)]
@@ -136,6 +140,14 @@ impl RootChain {
     pub(super) fn check_role(&self, envelope: &Envelope<'_>, role: &str) -> Result<(), TrustError> {
         let entry = self.newest.role(role)?;
         check_threshold(envelope, role, entry, &self.newest.keys, |_| false)
+    }
+
+    /// Tells how far the signatures of a role have come on a document.
+    ///
+    /// # Errors
+    /// [`TrustError`] where one of the signatures that are there does not count.
+    pub fn progress(&self, envelope: &Envelope<'_>, role: &str) -> Result<Progress, TrustError> {
+        keys::progress(envelope, self.newest.role(role)?, &self.newest.keys, |_| false)
     }
 }
 
