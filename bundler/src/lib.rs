@@ -31,6 +31,7 @@ pub mod render;
 pub mod resolve;
 pub mod secrets;
 pub mod sign;
+pub mod signer;
 pub mod source;
 pub mod statements;
 pub mod tool;

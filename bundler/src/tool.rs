@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -166,10 +166,31 @@ pub fn run(command: &mut Command, bounds: Bounds) -> Result<Output, ToolError> {
 /// # Errors
 /// As [`run`], without [`ToolError::Failed`].
 pub fn run_any(command: &mut Command, bounds: Bounds) -> Result<(ExitStatus, Output), ToolError> {
+    converse(command, None, bounds)
+}
+
+/// Runs a prepared command to its end, with `input` on its standard input.
+///
+/// # Errors
+/// As [`run`]. A program that does not read all of it is none of our business.
+pub fn run_with_input(command: &mut Command, input: Vec<u8>, bounds: Bounds) -> Result<Output, ToolError> {
+    let (status, output) = converse(command, Some(input), bounds)?;
+    if status.success() {
+        return Ok(output);
+    }
+    Err(ToolError::Failed { command: name(command), status, source: Said(tidy(&output.stderr)) })
+}
+
+fn converse(command: &mut Command, input: Option<Vec<u8>>, bounds: Bounds) -> Result<(ExitStatus, Output), ToolError> {
     let label = name(command);
     let refuse = |source| ToolError::Run { program: label.clone(), source };
-    let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
+    let spawned = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.map_err(refuse)?;
+    if let (Some(mut pipe), Some(input)) = (child.stdin.take(), input) {
+        // On its own thread: a program may write before it has read.
+        thread::spawn(move || pipe.write_all(&input));
+    }
     let stdout = drain(child.stdout.take(), bounds.output);
     let stderr = drain(child.stderr.take(), STDERR_KEPT);
     let deadline = Instant::now() + bounds.time;

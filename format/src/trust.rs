@@ -10,9 +10,12 @@ pub mod chain;
 pub mod document;
 pub mod envelope;
 pub mod error;
+pub mod fingerprint;
 pub mod keys;
+pub mod root_author;
 pub mod roots;
 pub mod statement;
 
 pub use document::Audience;
 pub use error::TrustError;
+pub use fingerprint::Fingerprint;

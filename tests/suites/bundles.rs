@@ -36,7 +36,7 @@ fn trust() -> Vec<TrustError> {
     let document = || "targets.json".to_owned();
     let key = || "7a31".to_owned();
     let name = |text: &str| text.parse::<Name>().unwrap();
-    let (given, found) = (Digest::of(b"paper"), Digest::of(b"file"));
+    let (given, found) = (Digest::of(b"paper").into(), Digest::of(b"file"));
     vec![
         TrustError::Canonical {
             document: document(),

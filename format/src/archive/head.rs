@@ -255,6 +255,17 @@ impl<R: Read> UntrustedBundle<R> {
         &self.roots
     }
 
+    /// Timestamp, snapshot, targets, carriage and release manifest, as they stand in the file: for whoever writes the
+    /// head anew.
+    pub fn documents(&self) -> &[Vec<u8>; 5] {
+        &self.documents
+    }
+
+    /// Where the head ends.
+    pub fn boundary(&self) -> u64 {
+        self.boundary
+    }
+
     /// Lets the roots vouch for the head, document by document (TUF §5.4 to §5.7). The chain must already have
     /// followed this bundle's roots.
     pub fn verify(self, roots: &RootChain) -> Result<VerifiedBundle<R>, TrustError> {

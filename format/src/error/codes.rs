@@ -236,6 +236,10 @@ codes! {
     KEY_MISSING = "key-missing" => Usage;
     /// A key file holds no key.
     KEY_MALFORMED = "key-malformed" => Malformed;
+    /// A passphrase or PIN is missing or wrong.
+    KEY_LOCKED = "key-locked" => Usage;
+    /// What holds the key (an agent, a token, a command) does not answer or does not sign.
+    SIGNER_FAILED = "signer-failed" => Failed;
     /// A key has no say in the root, or not alone.
     KEY_UNKNOWN = "key-unknown" => Untrusted;
     /// There is nothing in the repository that could be delivered.

@@ -5,11 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::document::{
-    Approval, FilePointer, Key, MetaFile, ROLES, Role, Root, SPEC_VERSION, Snapshot, Target, Targets, Timestamp,
-};
-use super::envelope;
-use super::keys::{SignError, Signer, key_id, sign};
+use super::document::{Approval, FilePointer, MetaFile, SPEC_VERSION, Snapshot, Target, Targets, Timestamp};
+use super::keys::{SignError, Signer, sign};
+use super::root_author::{FirstRoot, Part, Team};
+use super::{envelope, root_author};
 use crate::canonical;
 use crate::carriage::Carriage;
 use crate::release;
@@ -17,28 +16,19 @@ use crate::{Digest, Name};
 
 /// Writes root 1 of a domain with one key in every role: how a newcomer begins, marked as development.
 pub fn development_root(domain: &Name, signer: &dyn Signer, expires: &str) -> Result<Vec<u8>, SignError> {
-    let public = signer.public();
-    let id = key_id(&public)?;
-    let role = Role { keyids: vec![id.clone()], threshold: 1 };
-    let root = Root {
-        kind: "root".to_owned(),
-        consistent_snapshot: false,
-        expires: expires.to_owned(),
-        keys: BTreeMap::from([(id, Key::ed25519(&public))]),
-        roles: ROLES.iter().map(|name| ((*name).to_owned(), role.clone())).collect(),
-        spec_version: SPEC_VERSION.to_owned(),
-        version: 1,
+    let team = || Team { keys: vec![signer.public()], threshold: 1 };
+    let root = root_author::first(&FirstRoot {
         domain: domain.clone(),
         development: true,
-        scan: None,
-        floor: BTreeMap::new(),
-    };
+        expires: expires.to_owned(),
+        teams: [Part::Root, Part::Approver, Part::Publisher].map(|part| (part, team())).to_vec(),
+    })?;
     sign(&root, &[signer])
 }
 
 /// Who signs what.
 pub struct Signers<'a> {
-    /// The approvers: they sign targets.
+    /// Approvers: they sign targets. There may be fewer than the root demands; others follow.
     pub approvers: Vec<&'a dyn Signer>,
     /// The publisher: it signs snapshot and timestamp.
     pub publisher: &'a dyn Signer,

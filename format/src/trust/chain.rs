@@ -15,6 +15,10 @@ use crate::carriage::{BOUNDARY_UNIT, Carriage, FRAME_SIZE, Member, Place, TYPE};
 use crate::release::{self, ReleaseManifest};
 use crate::{Digest, layout};
 
+mod awaiting;
+
+pub use awaiting::Awaiting;
+
 /// Room for what zstd adds to bytes it cannot compress (RFC 8878; `ZSTD_compressBound`).
 const FRAME_OVERHEAD: u64 = 64 * 1024;
 
@@ -114,13 +118,19 @@ impl SnapshotTrusted<'_> {
         let envelope = Envelope::parse(DOCUMENT, bytes)?;
         // §5.6.3: signed by the targets role: the approvers.
         self.roots.check_role(&envelope, "targets")?;
+        self.named(&envelope)
+    }
+
+    /// Holds targets, whose signatures have been looked at, against snapshot.
+    fn named(self, envelope: &Envelope<'_>) -> Result<TargetsTrusted, TrustError> {
+        const DOCUMENT: &str = "targets.json";
         let targets: Targets = envelope.interpret()?;
         if targets.kind != "targets" {
             return Err(form(DOCUMENT, "its `_type` is another"));
         }
         // §5.6.2 and §5.6.4: the digest and version that the snapshot names.
         let named = &self.snapshot.meta[DOCUMENT];
-        check_named(&envelope, &named.signed_sha256, named.version == targets.version, "snapshot.json")?;
+        check_named(envelope, &named.signed_sha256, named.version == targets.version, "snapshot.json")?;
         // §5.6.7, off-spec: there are no delegations in version 1, and one target.
         let one = (targets.targets.len() == 1).then(|| targets.targets.get(release::MEMBER)).flatten();
         let target = one.ok_or_else(|| form(DOCUMENT, "its one target must be the release manifest"))?;

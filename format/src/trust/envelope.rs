@@ -63,6 +63,13 @@ impl<'a> Envelope<'a> {
         Digest::of(self.signed)
     }
 
+    /// The envelope with further signatures. Where a key has signed already, its first signature stays.
+    pub fn with(&self, further: &[Signature]) -> Result<Vec<u8>, CanonicalError> {
+        let is_new = |signature: &&Signature| !self.signatures.iter().any(|own| own.keyid == signature.keyid);
+        let all: Vec<Signature> = self.signatures.iter().chain(further.iter().filter(is_new)).cloned().collect();
+        wrap(self.signed, &all)
+    }
+
     /// Interprets the signed bytes. To be called only after their signatures hold, or when another
     /// document has vouched for them.
     pub(super) fn interpret<T: for<'de> Deserialize<'de>>(&self) -> Result<T, TrustError> {
@@ -84,12 +91,16 @@ fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), CanonicalError> {
 
 /// Writes an envelope around a document, with the given signatures.
 pub fn seal<T: Serialize>(signed: &T, signatures: &[Signature]) -> Result<Vec<u8>, CanonicalError> {
+    wrap(&canonical::to_vec(signed)?, signatures)
+}
+
+fn wrap(signed: &[u8], signatures: &[Signature]) -> Result<Vec<u8>, CanonicalError> {
     let mut signatures = signatures.to_vec();
     signatures.sort_by(|a, b| a.keyid.cmp(&b.keyid));
     let mut out = b"{\"signatures\":".to_vec();
     out.extend(canonical::to_vec(&signatures)?);
     out.extend_from_slice(b",\"signed\":");
-    out.extend(canonical::to_vec(signed)?);
+    out.extend_from_slice(signed);
     out.push(b'}');
     Ok(out)
 }

@@ -1,5 +1,6 @@
 //! What can be wrong with signed metadata, field by field.
 
+use super::Fingerprint;
 use crate::canonical::CanonicalError;
 use crate::error::{Code, Coded, codes};
 use crate::release::ReleaseError;
@@ -82,7 +83,7 @@ pub enum TrustError {
     #[error("the root's fingerprint is {found}, the one given is {given}")]
     Fingerprint {
         /// What was typed.
-        given: Digest,
+        given: Fingerprint,
         /// What the file is.
         found: Digest,
     },

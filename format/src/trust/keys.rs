@@ -34,15 +34,25 @@ pub enum SignError {
     /// The document has no canonical form.
     #[error(transparent)]
     Canonical(#[from] CanonicalError),
+    /// What is to be signed is no document.
+    #[error(transparent)]
+    Document(#[from] TrustError),
 }
 
 impl Coded for SignError {
     fn code(&self) -> Code {
-        codes::SIGNATURE_INVALID
+        match self {
+            SignError::Signer(_) => codes::SIGNER_FAILED,
+            SignError::Wrong(_) | SignError::Canonical(_) => codes::SIGNATURE_INVALID,
+            SignError::Document(error) => error.code(),
+        }
     }
 
     fn hint(&self) -> Option<String> {
-        Some("check the key file or the token; nothing was written".to_owned())
+        match self {
+            SignError::Document(error) => error.hint(),
+            _ => Some("check the key file or the token; nothing was written".to_owned()),
+        }
     }
 }
 
@@ -61,10 +71,11 @@ impl SecretKey {
         ed25519_dalek::SigningKey::from_pkcs8_pem(text).map(SecretKey).map_err(|e| e.to_string())
     }
 
-    /// Writes the key as PKCS#8 in PEM (RFC 8410).
+    /// Writes the key as PKCS#8 in PEM (RFC 8410), without the public key: OpenSSL reads no other form.
     pub fn to_pem(&self) -> Result<String, String> {
-        use ed25519_dalek::pkcs8::EncodePrivateKey;
-        let pem = self.0.to_pkcs8_pem(Default::default()).map_err(|e| e.to_string())?;
+        use ed25519_dalek::pkcs8::{EncodePrivateKey, KeypairBytes};
+        let bare = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
+        let pem = bare.to_pkcs8_pem(Default::default()).map_err(|e| e.to_string())?;
         Ok(pem.to_string())
     }
 }
@@ -88,19 +99,32 @@ pub fn key_id(public: &[u8; 32]) -> Result<String, CanonicalError> {
 /// Signs a document and returns its envelope.
 pub fn sign<T: Serialize>(signed: &T, signers: &[&dyn Signer]) -> Result<Vec<u8>, SignError> {
     let bytes = canonical::to_vec(signed)?;
-    let mut signatures = Vec::new();
-    for signer in signers {
-        let public = signer.public();
-        let keyid = key_id(&public)?;
-        let signature = signer.sign(&bytes)?;
-        let holds = VerifyingKey::from_bytes(&public)
-            .is_ok_and(|key| key.verify_strict(&bytes, &Ed25519Signature::from_bytes(&signature)).is_ok());
-        if !holds {
-            return Err(SignError::Wrong(keyid));
-        }
-        signatures.push(Signature { keyid, sig: hex::encode(signature) });
-    }
+    let signatures = signers.iter().map(|signer| signature(&bytes, *signer)).collect::<Result<Vec<_>, _>>()?;
     Ok(envelope::seal(signed, &signatures)?)
+}
+
+/// Adds one signature to a document, over the very bytes that the others have signed. A key that has signed already
+/// changes nothing.
+///
+/// # Errors
+/// [`SignError`]; whether the key has a say is for who knows the roots.
+pub fn add_signature(document: &str, bytes: &[u8], signer: &dyn Signer) -> Result<Vec<u8>, SignError> {
+    let envelope = Envelope::parse(document, bytes)?;
+    let made = signature(envelope.signed(), signer)?;
+    Ok(envelope.with(&[made])?)
+}
+
+/// One signature, held against the public key before it is used.
+fn signature(bytes: &[u8], signer: &dyn Signer) -> Result<Signature, SignError> {
+    let public = signer.public();
+    let keyid = key_id(&public)?;
+    let signature = signer.sign(bytes)?;
+    let holds = VerifyingKey::from_bytes(&public)
+        .is_ok_and(|key| key.verify_strict(bytes, &Ed25519Signature::from_bytes(&signature)).is_ok());
+    if !holds {
+        return Err(SignError::Wrong(keyid));
+    }
+    Ok(Signature { keyid, sig: hex::encode(signature) })
 }
 
 /// Parses a public key and refuses those that no secret stands behind.
@@ -117,22 +141,42 @@ pub(super) fn parse_public(document: &str, id: &str, key: &Key) -> Result<Verify
     Ok(parsed)
 }
 
-/// Demands that distinct keys of a role have signed an envelope, at least as many as its threshold, and that
-/// no signature stands idle. Distinct means by public key: one key under two ids counts once.
+/// How far a role's signatures have come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// How many distinct keys must sign.
+    pub need: u64,
+    /// Ids of the distinct keys that have signed.
+    pub signed: Vec<String>,
+    /// Ids of the keys that could still sign.
+    pub waiting: Vec<String>,
+}
+
+impl Progress {
+    /// Tells whether enough keys have signed.
+    pub fn is_complete(&self) -> bool {
+        self.signed.len() as u64 >= self.need
+    }
+}
+
+/// Counts the distinct keys of a role that have signed an envelope; no signature may stand idle. Distinct means by
+/// public key: one key under two ids counts once.
 ///
 /// `also` names further keys whose signatures may stand there without counting: on a new root, the old root's.
-pub(super) fn check_threshold(
+pub(super) fn progress(
     envelope: &Envelope<'_>,
-    role_name: &str,
     role: &Role,
     keys: &BTreeMap<String, VerifyingKey>,
     also: impl Fn(&str) -> bool,
-) -> Result<(), TrustError> {
-    let document = envelope.document();
+) -> Result<Progress, TrustError> {
     let mut signed_by: Vec<[u8; 32]> = Vec::new();
+    let mut signed = Vec::new();
     for signature in envelope.signatures() {
-        let idle =
-            |reason| TrustError::IdleSignature { document: document.to_owned(), key: signature.keyid.clone(), reason };
+        let idle = |reason| TrustError::IdleSignature {
+            document: envelope.document().to_owned(),
+            key: signature.keyid.clone(),
+            reason,
+        };
         if !role.keyids.contains(&signature.keyid) {
             if also(&signature.keyid) {
                 continue;
@@ -145,18 +189,32 @@ pub(super) fn check_threshold(
             .map_err(|_| idle("it does not hold"))?;
         if !signed_by.contains(key.as_bytes()) {
             signed_by.push(key.to_bytes());
+            signed.push(signature.keyid.clone());
         }
     }
-    let have = signed_by.len() as u64;
-    if have < role.threshold {
-        return Err(TrustError::BelowThreshold {
-            document: document.to_owned(),
-            role: role_name.to_owned(),
-            need: role.threshold,
-            have,
-        });
+    let has_signed = |id: &&String| keys.get(*id).is_some_and(|key| signed_by.contains(key.as_bytes()));
+    let waiting = role.keyids.iter().filter(|id| !has_signed(id)).cloned().collect();
+    Ok(Progress { need: role.threshold, signed, waiting })
+}
+
+/// Demands that distinct keys of a role have signed an envelope, at least as many as its threshold; see [`progress`].
+pub(super) fn check_threshold(
+    envelope: &Envelope<'_>,
+    role_name: &str,
+    role: &Role,
+    keys: &BTreeMap<String, VerifyingKey>,
+    also: impl Fn(&str) -> bool,
+) -> Result<(), TrustError> {
+    let progress = progress(envelope, role, keys, also)?;
+    if progress.is_complete() {
+        return Ok(());
     }
-    Ok(())
+    Err(TrustError::BelowThreshold {
+        document: envelope.document().to_owned(),
+        role: role_name.to_owned(),
+        need: progress.need,
+        have: progress.signed.len() as u64,
+    })
 }
 
 fn signature_bytes(text: &str) -> Option<[u8; 64]> {

@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use ed25519_dalek::VerifyingKey;
 
-use super::TrustError;
 use super::document::{ROLES, Role, Root, SCAN_ROLE};
 use super::envelope::Envelope;
-use super::keys::{check_threshold, parse_public};
+use super::keys::{self, Progress, check_threshold, parse_public};
+use super::{Fingerprint, TrustError};
 use crate::{Digest, Name};
+
+mod draft;
+
+pub use draft::RootDraft;
 
 /// One root whose form holds.
 #[derive(Debug, Clone)]
@@ -29,8 +33,13 @@ impl RootChain {
     /// Trusts a root for the first time. The fingerprint, the sha256 of the file, came by another path;
     /// `None` is for programs that have the root built in or got it from the person who made it.
     pub fn enrol(file: &[u8], fingerprint: Option<&Digest>) -> Result<Self, TrustError> {
+        Self::enrol_by(file, fingerprint.map(|digest| Fingerprint::from(*digest)).as_ref())
+    }
+
+    /// The same, by a fingerprint in digits or in words.
+    pub fn enrol_by(file: &[u8], fingerprint: Option<&Fingerprint>) -> Result<Self, TrustError> {
         let found = Digest::of(file);
-        if let Some(given) = fingerprint.filter(|given| **given != found) {
+        if let Some(given) = fingerprint.filter(|given| !given.is_of(&found)) {
             return Err(TrustError::Fingerprint { given: *given, found });
         }
         let newest = parse(file, "the root")?;
@@ -131,6 +140,14 @@ impl RootChain {
     pub(super) fn check_role(&self, envelope: &Envelope<'_>, role: &str) -> Result<(), TrustError> {
         let entry = self.newest.role(role)?;
         check_threshold(envelope, role, entry, &self.newest.keys, |_| false)
+    }
+
+    /// Tells how far the signatures of a role have come on a document.
+    ///
+    /// # Errors
+    /// [`TrustError`] where one of the signatures that are there does not count.
+    pub fn progress(&self, envelope: &Envelope<'_>, role: &str) -> Result<Progress, TrustError> {
+        keys::progress(envelope, self.newest.role(role)?, &self.newest.keys, |_| false)
     }
 }
 
