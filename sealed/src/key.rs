@@ -46,7 +46,12 @@ impl SiteKey {
     /// Writes the key as an age identity file, the recipient in a comment, so that plain `age` can use it too.
     /// To be kept where only its owner can read it.
     pub fn to_text(&self) -> String {
-        format!("# public key: {}\n{}\n", self.recipient(), self.0.to_string().expose_secret())
+        format!("# public key: {}\n{}\n", self.recipient(), self.secret())
+    }
+
+    /// The line `AGE-SECRET-KEY-1…` alone.
+    pub(crate) fn secret(&self) -> String {
+        self.0.to_string().expose_secret().to_owned()
     }
 
     /// The recipient that others encrypt to.

@@ -12,7 +12,7 @@ use crate::error::{Code, Coded, codes};
 use crate::trust::TrustError;
 use crate::trust::chain::Vouched;
 use crate::trust::roots::RootChain;
-use crate::verify::Mismatch;
+use crate::verify::{Mismatch, Undecryptable};
 use crate::{Digest, Limits, release};
 
 /// What can be wrong with an archive.
@@ -28,6 +28,17 @@ pub enum ArchiveError {
         /// What the operating system said.
         #[source]
         source: io::Error,
+    },
+    /// What is encrypted does not decrypt.
+    #[error("the bundle cannot be decrypted at byte {offset}, in {member}")]
+    Undecryptable {
+        /// The offset in the plain bundle.
+        offset: u64,
+        /// The member.
+        member: String,
+        /// What the cipher found.
+        #[source]
+        source: Undecryptable,
     },
     /// The bundle ends early.
     #[error("the bundle ends at byte {offset}, in the middle of {member}")]
@@ -78,10 +89,21 @@ pub enum ArchiveError {
     },
 }
 
+impl ArchiveError {
+    /// A read that failed: by the medium, or by a stream that decrypts it.
+    pub fn unreadable(offset: u64, member: String, source: io::Error) -> Self {
+        match source.get_ref().and_then(|inner| inner.downcast_ref::<Undecryptable>()) {
+            Some(reason) => ArchiveError::Undecryptable { offset, member, source: *reason },
+            None => ArchiveError::Unreadable { offset, member, source },
+        }
+    }
+}
+
 impl Coded for ArchiveError {
     fn code(&self) -> Code {
         match self {
             ArchiveError::Unreadable { .. } => codes::MEDIUM_UNREADABLE,
+            ArchiveError::Undecryptable { .. } => codes::CANNOT_DECRYPT,
             ArchiveError::Truncated { .. } => codes::TRUNCATED,
             ArchiveError::NotABundle => codes::NOT_A_BUNDLE,
             ArchiveError::NoRelease => codes::NO_RELEASE,
@@ -96,6 +118,7 @@ impl Coded for ArchiveError {
             ArchiveError::Unreadable { .. } | ArchiveError::Digest { .. } => {
                 "the medium is damaged; copy the bundle again or use another medium, nothing was changed"
             }
+            ArchiveError::Undecryptable { .. } => Undecryptable::HINT,
             ArchiveError::Truncated { .. } => {
                 "the copy to the medium was not finished; copy it again and unmount before pulling it"
             }
