@@ -28,13 +28,13 @@ pub enum SealedError {
         reason: &'static str,
     },
     /// It is encrypted, and no key was named.
-    #[error("the bundle is encrypted, to {recipients} recipients")]
+    #[error("the bundle is encrypted, and no key was named (recipients: {recipients})")]
     NoKey {
         /// How many recipients it has.
         recipients: u64,
     },
     /// It is encrypted to others.
-    #[error("the bundle is encrypted to {recipients} recipients, and {recipient} is none of them")]
+    #[error("the bundle is encrypted to others (recipients: {recipients}), and not to {recipient}")]
     NotForUs {
         /// How many recipients it has.
         recipients: u64,
@@ -42,7 +42,7 @@ pub enum SealedError {
         recipient: String,
     },
     /// It does not decrypt.
-    #[error("what is encrypted was damaged or changed: {0}")]
+    #[error("what is encrypted was damaged or changed")]
     Damaged(#[from] Undecryptable),
     /// The operating system could not read or write.
     #[error("what is encrypted cannot be read or written")]

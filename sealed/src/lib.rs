@@ -32,7 +32,7 @@ pub use seal::{Sealing, seal};
 pub use unseal::{Unsealed, is_sealed};
 
 /// The first member, by which an encrypted bundle is told from a plain one.
-pub const FORMAT_MEMBER: &str = "consign-encrypted";
+pub const FORMAT_MEMBER: &str = consign_format::archive::ENCRYPTED_MEMBER;
 /// The content of the first member.
 pub const FORMAT_VERSION: &[u8] = b"1\n";
 /// The member with one slot per recipient.

@@ -159,7 +159,7 @@ fn a_header_of_four_thousand_stanzas_is_refused_unread() {
     forged.resize(forged.len() + header::padding(many.len() as u64) as usize, 0);
     forged.extend(&bytes[head.start + header::stored(head.len() as u64).unwrap() as usize - 512..]);
     let error = refusal(&forged, &key, "a forgery");
-    assert!(error.to_string().ends_with("its header names too many recipients"), "{error}");
+    assert!(matches!(error, SealedError::Damaged(reason) if reason.0 == "its header names too many recipients"));
 }
 
 #[test]

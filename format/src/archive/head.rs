@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use super::header;
 use super::payload::Payload;
 use super::source::{Header, Source, out_of_order};
-use super::{FILLER_MEMBER, FORMAT_MEMBER, FORMAT_VERSION, STATEMENT_FOLDER};
+use super::{ENCRYPTED_MEMBER, FILLER_MEMBER, FORMAT_MEMBER, FORMAT_VERSION, STATEMENT_FOLDER};
 use crate::canonical::CanonicalError;
 use crate::carriage::BOUNDARY_UNIT;
 use crate::error::{Code, Coded, codes};
@@ -29,6 +29,9 @@ pub enum ArchiveError {
         #[source]
         source: io::Error,
     },
+    /// It is encrypted, and was to be read as it lies there.
+    #[error("the bundle is encrypted")]
+    Encrypted,
     /// What is encrypted does not decrypt.
     #[error("the bundle cannot be decrypted at byte {offset}, in {member}")]
     Undecryptable {
@@ -103,7 +106,7 @@ impl Coded for ArchiveError {
     fn code(&self) -> Code {
         match self {
             ArchiveError::Unreadable { .. } => codes::MEDIUM_UNREADABLE,
-            ArchiveError::Undecryptable { .. } => codes::CANNOT_DECRYPT,
+            ArchiveError::Encrypted | ArchiveError::Undecryptable { .. } => codes::CANNOT_DECRYPT,
             ArchiveError::Truncated { .. } => codes::TRUNCATED,
             ArchiveError::NotABundle => codes::NOT_A_BUNDLE,
             ArchiveError::NoRelease => codes::NO_RELEASE,
@@ -117,6 +120,10 @@ impl Coded for ArchiveError {
         let hint = match self {
             ArchiveError::Unreadable { .. } | ArchiveError::Digest { .. } => {
                 "the medium is damaged; copy the bundle again or use another medium, nothing was changed"
+            }
+            ArchiveError::Encrypted => {
+                "approve, sign and split the plain bundle, and encrypt it last; where it is only to be read, name a key it \
+                 is encrypted to with --identity FILE"
             }
             ArchiveError::Undecryptable { .. } => Undecryptable::HINT,
             ArchiveError::Truncated { .. } => {
@@ -302,6 +309,9 @@ impl<R: Read> UntrustedBundle<R> {
 
 fn not_a_bundle(block: &[u8; 512]) -> ArchiveError {
     // A flipped bit in the first header is told apart from another kind of file.
+    if block.starts_with(ENCRYPTED_MEMBER.as_bytes()) {
+        return ArchiveError::Encrypted;
+    }
     match block.starts_with(FORMAT_MEMBER.as_bytes()) {
         true => ArchiveError::Malformed { offset: 0, reason: "the first header is not the canonical one".to_owned() },
         false => ArchiveError::NotABundle,
