@@ -1,8 +1,7 @@
 //! Reads bundles on the connected side: the same reader and the same checks as at a site, without a site's memory.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use consign_format::archive::head::{ArchiveError, OpenedBundle, VerifiedBundle};
@@ -13,8 +12,11 @@ use consign_format::trust::chain::Vouched;
 use consign_format::trust::roots::RootChain;
 use consign_format::{Digest, Limits};
 use consign_registry::manifest::{Manifest, Pointers};
+use consign_sealed::SiteKey;
 use consign_terminal::progress::Progress;
 use serde_json::Value;
+
+use crate::medium::Medium;
 
 /// Whom to trust.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,30 +76,10 @@ impl Coded for BundleError {
     }
 }
 
-/// The file of a bundle; counts what is read for whoever shows progress.
-pub struct Counted<'a> {
-    file: File,
-    progress: &'a dyn Progress,
-}
-
-impl Read for Counted<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buf)?;
-        self.progress.advance(read as u64);
-        Ok(read)
-    }
-}
-
-impl Seek for Counted<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file.seek(to)
-    }
-}
-
 /// A bundle whose head is vouched for.
-pub struct Open<'a> {
+pub struct Open<R> {
     /// The head, and the payload behind it.
-    pub verified: VerifiedBundle<BufReader<Counted<'a>>>,
+    pub verified: VerifiedBundle<R>,
     /// The roots that vouch.
     pub roots: RootChain,
 }
@@ -111,14 +93,32 @@ pub fn length(path: &Path) -> Result<u64, BundleError> {
     Ok(metadata.map_err(|source| BundleError::Io { path: path.to_owned(), source })?.len())
 }
 
-/// Opens a bundle and lets its head be vouched for, in the order of TRUST §3 as far as it needs no site.
+/// Opens a plain bundle and lets its head be vouched for, in the order of TRUST §3 as far as it needs no site.
 ///
 /// # Errors
 /// What a site would say.
-pub fn open<'a>(path: &Path, trust: &Trust, progress: &'a dyn Progress) -> Result<Open<'a>, Failure> {
-    let file = File::open(path).map_err(|source| BundleError::Io { path: path.to_owned(), source })?;
-    // As large as the reads behind it, so that those pass the buffer by.
-    let source = BufReader::with_capacity(64 * 1024, Counted { file, progress });
+pub fn open<'a>(path: &Path, trust: &Trust, progress: &'a dyn Progress) -> Result<Open<Medium<'a>>, Failure> {
+    open_as(path, trust, None, progress)
+}
+
+/// Like [`open`], and an encrypted bundle as one of its recipients.
+///
+/// # Errors
+/// What a site would say; that a key is needed, or another one.
+pub fn open_as<'a>(
+    path: &Path,
+    trust: &Trust,
+    key: Option<&SiteKey>,
+    progress: &'a dyn Progress,
+) -> Result<Open<Medium<'a>>, Failure> {
+    vouch(Medium::open(path, key, progress)?, trust)
+}
+
+/// Lets the head of a bundle be vouched for.
+///
+/// # Errors
+/// What a site would say.
+pub(crate) fn vouch<R: Read>(source: R, trust: &Trust) -> Result<Open<R>, Failure> {
     let opened = OpenedBundle::open(source, Limits::DEFAULT)?;
     let first = opened.roots().first().ok_or(BundleError::NoRoot)?;
     let enrolled = match trust {
@@ -131,7 +131,7 @@ pub fn open<'a>(path: &Path, trust: &Trust, progress: &'a dyn Progress) -> Resul
     Ok(Open { verified, roots })
 }
 
-impl Open<'_> {
+impl<R: Read + Seek> Open<R> {
     /// Reads every byte that is left, checks it, demands that the whole release is there, and returns how many
     /// members there are.
     ///
@@ -190,14 +190,22 @@ impl Open<'_> {
     }
 }
 
-/// Reads the desired state of a bundle: its manifest first, then the one layer it names; all else is passed by.
+/// Reads the desired state of a plain bundle: its manifest first, then the one layer it names; all else is passed by.
 ///
 /// # Errors
 /// What a site would say.
 pub fn objects(path: &Path, trust: &Trust) -> Result<Vec<Value>, Failure> {
+    objects_as(path, trust, None)
+}
+
+/// Like [`objects`], and of an encrypted bundle as one of its recipients.
+///
+/// # Errors
+/// What a site would say; that a key is needed, or another one.
+pub fn objects_as(path: &Path, trust: &Trust, key: Option<&SiteKey>) -> Result<Vec<Value>, Failure> {
     let silent = consign_terminal::Silent;
     let limits = Limits::DEFAULT;
-    let bundle = open(path, trust, &silent)?;
+    let bundle = open_as(path, trust, key, &silent)?;
     let digest = bundle.verified.vouched.release.state;
     let manifest = bundle.read_blob(&digest, limits.manifest)?;
     let refused = |reason| BundleError::State(StateError::Malformed(reason));
@@ -206,7 +214,7 @@ pub fn objects(path: &Path, trust: &Trust) -> Result<Vec<Value>, Failure> {
         Pointers::Image { layers, .. } if layers.len() == 1 => layers[0].digest,
         _ => return Err(refused("it must have one layer").into()),
     };
-    let layer = open(path, trust, &silent)?.read_blob(&layer, limits.state)?;
+    let layer = open_as(path, trust, key, &silent)?.read_blob(&layer, limits.state)?;
     Ok(state::read_layer(&layer, &limits).map_err(BundleError::State)?)
 }
 

@@ -20,9 +20,11 @@ mod carry;
 mod completions;
 mod demo;
 mod diff;
+mod encrypt;
 mod explain;
 mod export;
 mod grant;
+mod identity;
 mod init;
 mod inspect;
 mod keys;
@@ -71,6 +73,8 @@ pub enum Command {
     Export(export::Args),
     /// Make or show keys and roots
     Keys(keys::Args),
+    /// Encrypt a finished bundle to sites
+    Encrypt(encrypt::Args),
     /// Write a bundle of metadata alone: roots, site records, grants
     Carry(carry::Args),
     /// Give one site leave to go back to an older release
@@ -114,6 +118,7 @@ async fn dispatch(command: Command, world: &World<'_>) -> Result<(), Failure> {
         Command::Diff(args) => diff::run(&args, world),
         Command::Demo(args) => demo::run(&args, world).await,
         Command::Export(args) => export::run(&args, world),
+        Command::Encrypt(args) => encrypt::run(&args, world),
         Command::Carry(args) => carry::run(&args, world),
         Command::Grant(args) => grant::run(&args, world),
         Command::Keys(args) => keys::run(&args, world),

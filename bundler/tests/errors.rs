@@ -119,11 +119,37 @@ const CASES: &[Case] = &[
         |p| built(p, |_| ()),
         &["verify", BUNDLE, "--root-sha256", "0000000000000000000000000000000000000000000000000000000000000000"],
     ),
-    ("a bundle cut short", |p| built(p, |p| alter(p, |bytes| bytes.truncate(140_000))), VERIFY),
-    ("a bundle with a byte more", |p| built(p, |p| alter(p, |bytes| bytes.push(0))), VERIFY),
-    ("a bundle with another byte", |p| built(p, |p| alter(p, |bytes| bytes[133_000] ^= 1)), VERIFY),
+    ("a bundle cut short", |p| built(p, |p| alter(p, BUNDLE, |bytes| bytes.truncate(140_000))), VERIFY),
+    ("a bundle with a byte more", |p| built(p, |p| alter(p, BUNDLE, |bytes| bytes.push(0))), VERIFY),
+    ("a bundle with another byte", |p| built(p, |p| alter(p, BUNDLE, |bytes| bytes[133_000] ^= 1)), VERIFY),
     ("no bundle", |_| (), &["verify", "release.yaml"]),
     ("no such file", |_| (), &["verify", "absent.consign"]),
+    ("an encrypted bundle and no key", encrypted, &["verify", "sealed.consign"]),
+    ("an encrypted bundle and another key", encrypted, &["verify", "sealed.consign", "--identity", "other.age"]),
+    ("a key that is no age key", encrypted, &["inspect", "sealed.consign", "--identity", "trust/dev.key"]),
+    ("an encrypted bundle, encrypted again", encrypted, &["encrypt", "sealed.consign", "--to", A_RECIPIENT, "-o", "x"]),
+    (
+        "an encrypted bundle, changed",
+        |p| {
+            encrypted(p);
+            alter(p, "sealed.consign", |bytes| {
+                let last = bytes.len() - 2048;
+                bytes[last] ^= 1;
+            });
+        },
+        &["verify", "sealed.consign", "--identity", "site.age"],
+    ),
+    ("a recipient that is none", |p| built(p, |_| ()), &["encrypt", BUNDLE, "--to", "age1x", "-o", "sealed.consign"]),
+    (
+        "a site record that nobody signed",
+        |p| built(p, |p| fs::write(p.path().join("record.json"), "{}").unwrap()),
+        &["encrypt", BUNDLE, "--to", "record.json", "-o", "sealed.consign"],
+    ),
+    (
+        "a bundle with another byte, to be encrypted",
+        |p| built(p, |p| alter(p, BUNDLE, |bytes| bytes[133_000] ^= 1)),
+        &["encrypt", BUNDLE, "--to", A_RECIPIENT, "-o", "sealed.consign"],
+    ),
     ("no such code", |_| (), &["explain", "digest-mismatched"]),
     ("nothing to export to", |_| (), &["export", "x.consign"]),
 ];
@@ -146,11 +172,27 @@ fn built(project: &Project, then: fn(&Project)) {
     then(project);
 }
 
-fn alter(project: &Project, change: fn(&mut Vec<u8>)) {
-    let path = project.path().join(BUNDLE);
+fn alter(project: &Project, file: &str, change: fn(&mut Vec<u8>)) {
+    let path = project.path().join(file);
     let mut bytes = fs::read(&path).unwrap();
     change(&mut bytes);
     fs::write(path, bytes).unwrap();
+}
+
+/// The key of [`A_RECIPIENT`], from the age specification.
+const A_KEY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX\n";
+const A_RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+const ANOTHER_KEY: &str = "AGE-SECRET-KEY-1XMWWC06LY3EE5RYTXM9MFLAZ2U56JJJ36S0MYPDRWSVLUL66MV4QX3S7F6\n";
+
+/// The bundle, encrypted to the key in `site.age` and not to the one in `other.age`.
+fn encrypted(project: &Project) {
+    built(project, |project| {
+        for (name, key) in [("site.age", A_KEY), ("other.age", ANOTHER_KEY)] {
+            fs::write(project.path().join(name), key).unwrap();
+        }
+        let done = project.run(&["encrypt", BUNDLE, "--to", A_RECIPIENT, "-o", "sealed.consign"]);
+        assert_eq!(done["recipients"], 1, "{done}");
+    });
 }
 
 fn other_key(project: &Project) {
@@ -173,6 +215,31 @@ fn other_file(project: &Project) {
     let digest = "0".repeat(64);
     let files = format!("files: [{{local: release.yaml, to: /etc/x, sha256: \"sha256:{digest}\"}}]\nrollout:");
     project.edit("release.yaml", "rollout:", &files);
+}
+
+#[test]
+fn what_was_encrypted_is_read_with_the_key() {
+    let project = Project::new();
+    encrypted(&project);
+    let with_key = ["--identity", "site.age"];
+    let read = |command: &str, file: &str, more: &[&str]| project.run(&[&[command, file], more].concat());
+    for field in ["release", "bundleId", "members", "objects"] {
+        let (plain, sealed) =
+            (&read("verify", BUNDLE, &[])[field], &read("verify", "sealed.consign", &with_key)[field]);
+        assert!(!plain.is_null() && plain == sealed, "{field}: {plain} and {sealed}");
+    }
+    assert_eq!(read("inspect", BUNDLE, &[])["release"], read("inspect", "sealed.consign", &with_key)["release"]);
+    let exported = read("export", "sealed.consign", &["--state", "out", "--identity", "site.age"]);
+    assert_eq!(exported["state"], "out", "{exported}");
+    // What could not be encrypted leaves no file behind.
+    let failed = project.run(&["encrypt", "absent.consign", "--to", A_RECIPIENT, "-o", "x.consign"]);
+    assert_eq!(failed["error"]["code"], "io", "{failed}");
+    alter(&project, BUNDLE, |bytes| bytes.truncate(140_000));
+    let failed = project.run(&["encrypt", BUNDLE, "--to", A_RECIPIENT, "-o", "x.consign"]);
+    assert_eq!(failed["error"]["code"], "truncated", "{failed}");
+    let names = fs::read_dir(project.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let left: Vec<String> = names.filter(|name| name.contains("draft") || name.starts_with('x')).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -30,5 +30,7 @@ pub const FORMAT_MEMBER: &str = "consign-format";
 pub const FORMAT_VERSION: &[u8] = b"1\n";
 /// Where statements lie.
 pub const STATEMENT_FOLDER: &str = "metadata/statements/";
+/// The first member of an encrypted bundle, which another crate reads; here so that it is told from other files.
+pub const ENCRYPTED_MEMBER: &str = "consign-encrypted";
 /// The member of zeros between head and payload.
 pub const FILLER_MEMBER: &str = "filler";

@@ -28,6 +28,18 @@ pub struct Mismatch {
     pub found: Digest,
 }
 
+/// What a stream that decrypts while it is read says when the cipher text is not the one that was written. It travels
+/// inside an [`io::Error`], by which readers tell it from a medium that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Undecryptable(pub &'static str);
+
+impl Undecryptable {
+    /// What to do about it.
+    pub const HINT: &'static str = "the medium is damaged, or somebody changed what is on it: copy the bundle again or \
+                                    use another medium; nothing was changed here";
+}
+
 impl<R: Read> VerifyingReader<R> {
     /// Wraps a source that promises `length` bytes of this digest.
     pub fn new(inner: R, expected: Digest, length: u64) -> Self {

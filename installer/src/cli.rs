@@ -41,7 +41,7 @@ Everything the site keeps lies under /var/lib/consign; a run that was cut off is
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed, nothing changed; 2 usage; 3 stopped midway, run again; 10 medium damaged; \
 11 malformed or unsafe; 12 not trusted; 13 older than allowed; 14 not for this site; 15 expired; 16 over limits or \
-no room; 17 not enrolled or state damaged; 19 not upgradable; 20 registry; 21 cluster; 22 not healthy in time, \
+no room; 17 not enrolled or state damaged; 18 cannot decrypt; 19 not upgradable; 20 registry; 21 cluster; 22 not healthy in time, \
 rolled back or halted; 23 base or required product missing; 24 busy or held; 25 refused by policy; 130 interrupted. \
 `consign-site explain CODE` explains an error.";
 

@@ -57,7 +57,7 @@ pub async fn install_bundle<H: Handoff>(
     connect: impl AsyncFnOnce() -> Result<H, Failure>,
 ) -> Result<Finished, Failure> {
     let verifying = steps::Timer::start("verify", clocks);
-    let medium = open(path)?;
+    let medium = open(path)?.readable_by(site)?;
     let end = medium.end();
     let opened = OpenedBundle::open(medium, Limits::DEFAULT)?;
     let (domain, roots) = site.follow(opened.roots())?;
@@ -134,6 +134,7 @@ pub fn count_refusal(site: &Site, failure: &Failure) {
                 | Exit::Older
                 | Exit::NotForSite
                 | Exit::Expired
+                | Exit::CannotDecrypt
                 | Exit::NotUpgradable
                 | Exit::Missing
                 | Exit::Policy

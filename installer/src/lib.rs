@@ -14,6 +14,7 @@ pub mod handoff;
 pub mod images;
 pub mod install_bundle;
 pub mod load;
+pub mod medium;
 pub mod open;
 pub mod receipts;
 pub mod serve;

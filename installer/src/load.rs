@@ -3,17 +3,19 @@
 //! One read of the medium, one write to the disk, no temporary copy. What the store has already is skipped, unread.
 //! Nothing is visible under its name before its digest holds; what was loaded before a failure may stay, unreferenced.
 
+use std::io::Read;
+
 use consign_format::Digest;
 use consign_format::archive::head::ArchiveError;
 use consign_format::archive::payload::{Content, Payload};
 use consign_format::carriage::{Member, Place};
-use consign_format::error::{Code, Coded};
+use consign_format::error::{Code, Coded, codes};
 use consign_registry::blobs::Bulk;
 use consign_registry::{BlobError, BlobFolder};
 use consign_terminal::Progress;
 use serde::Serialize;
 
-use crate::open::Medium;
+use crate::medium::Medium;
 use crate::supply::Supply;
 
 /// What loading moved.
@@ -53,7 +55,25 @@ impl Coded for LoadError {
 }
 
 /// Loads what is wanted and returns when it is on the disk and the end of the bundle was the exact one.
+///
+/// Of an encrypted bundle that does not decrypt to its end nothing is kept.
 pub fn load(
+    payload: Payload<Medium>,
+    supply: &Supply,
+    blobs: &BlobFolder,
+    progress: &dyn Progress,
+) -> Result<Loaded, LoadError> {
+    let loaded = load_wanted(payload, supply, blobs, progress);
+    if loaded.as_ref().is_err_and(|error| error.code() == codes::CANNOT_DECRYPT) {
+        for digest in &supply.wanted {
+            blobs.remove(digest)?;
+        }
+        blobs.sync()?;
+    }
+    loaded
+}
+
+fn load_wanted(
     payload: Payload<Medium>,
     supply: &Supply,
     blobs: &BlobFolder,
@@ -86,7 +106,7 @@ pub fn load(
     Ok(loaded)
 }
 
-/// Copies a stored member inside the kernel; `None` where it is packed.
+/// Copies a stored member, inside the kernel unless it is decrypted on the way; `None` where it is packed.
 fn copied(
     member: &Member,
     digest: &Digest,
@@ -95,16 +115,18 @@ fn copied(
 ) -> Result<Option<()>, LoadError> {
     content.copy_with(|medium, length| {
         let (name, offset) = (|| member.name.clone(), medium.position());
-        match bulk.put_from_file(digest, length, medium.file(), offset) {
+        let put = match medium.file() {
+            Some(file) => bulk.put_from_file(digest, length, file, offset),
+            None => bulk.put(digest, length, medium.by_ref().take(length)),
+        };
+        match put {
             Ok(()) => Ok((*digest, ())),
             // What is wrong with the bundle is said in the bundle's words.
             Err(BlobError::Mismatch { actual, .. }) => Ok((actual, ())),
             Err(BlobError::Short { actual, .. }) => {
                 Err(ArchiveError::Truncated { offset: offset + actual, member: name() }.into())
             }
-            Err(BlobError::Source { source, .. }) => {
-                Err(ArchiveError::Unreadable { offset, member: name(), source }.into())
-            }
+            Err(BlobError::Source { source, .. }) => Err(ArchiveError::unreadable(offset, name(), source).into()),
             Err(other) => Err(other.into()),
         }
     })

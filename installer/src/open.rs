@@ -3,87 +3,18 @@
 //! A medium is the enemy's to prepare: a link may lead to a device, a pipe may never end. So the last part of the
 //! path is opened without following it and without waiting, and looked at before the first read.
 
-use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use consign_format::error::{Code, Coded, codes};
+use consign_sealed::SealedError;
 use rustix::fs::{FileType, Mode, OFlags};
+
+use crate::medium::Medium;
 
 /// The ending of bundle files.
 pub const EXTENSION: &str = "consign";
-
-/// A bundle's file, open for reading.
-#[derive(Debug)]
-pub struct Medium {
-    file: File,
-    path: PathBuf,
-    at: u64,
-    end: End,
-}
-
-/// Where a bundle on a block device ends: a device goes on behind it, and what lies there is nobody's. A file has its
-/// own end, and a byte behind the bundle's is a refusal; so for a file this says nothing.
-#[derive(Debug, Clone)]
-pub struct End {
-    is_device: bool,
-    at: Rc<Cell<u64>>,
-}
-
-impl End {
-    /// Says where the signed carriage has the bundle end.
-    pub fn is(&self, at: u64) {
-        if self.is_device {
-            self.at.set(at);
-        }
-    }
-}
-
-impl Medium {
-    fn new(file: File, path: &Path, is_device: bool) -> Self {
-        let end = End { is_device, at: Rc::new(Cell::new(u64::MAX)) };
-        Medium { file, path: path.to_owned(), at: 0, end }
-    }
-
-    /// Where it lies.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The place where the end is to be said, as soon as it is known.
-    pub fn end(&self) -> End {
-        self.end.clone()
-    }
-
-    /// The open file, for copies inside the kernel.
-    pub fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// How far it was read.
-    pub fn position(&self) -> u64 {
-        self.at
-    }
-}
-
-impl Read for Medium {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.end.at.get().saturating_sub(self.at)).unwrap_or(usize::MAX);
-        let room = buf.len().min(left);
-        let read = self.file.read(&mut buf[..room])?;
-        self.at += read as u64;
-        Ok(read)
-    }
-}
-
-impl Seek for Medium {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.at = self.file.seek(to)?;
-        Ok(self.at)
-    }
-}
 
 /// Why nothing is read.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +49,14 @@ pub enum OpenError {
         /// Their names, ascending.
         names: Vec<String>,
     },
+    /// It is encrypted, and this site cannot read it.
+    #[error("{} cannot be decrypted here", path.display())]
+    Sealed {
+        /// The bundle.
+        path: PathBuf,
+        /// Why.
+        source: SealedError,
+    },
 }
 
 impl Coded for OpenError {
@@ -126,6 +65,7 @@ impl Coded for OpenError {
             OpenError::Io { .. } => codes::IO,
             OpenError::Unsafe { .. } => codes::UNSAFE_MEDIUM,
             OpenError::None { .. } | OpenError::Several { .. } => codes::WHICH_BUNDLE,
+            OpenError::Sealed { source, .. } => source.code(),
         }
     }
 
@@ -135,6 +75,13 @@ impl Coded for OpenError {
             OpenError::Unsafe { .. } => "name the bundle's file itself; if it came like this, report it",
             OpenError::None { .. } => "check that this is the right medium and that it is mounted",
             OpenError::Several { .. } => "name the one to be read",
+            OpenError::Sealed { source: SealedError::NotForUs { .. }, .. } => {
+                "bring the bundle that is encrypted to this site; headquarters encrypts to the recipient in its site record"
+            }
+            OpenError::Sealed { source: SealedError::NoKey { .. }, .. } => {
+                "this site was enrolled before sites had age keys; enrol it again with --replace, and send headquarters the request"
+            }
+            OpenError::Sealed { source, .. } => return source.hint(),
         };
         Some(hint.to_owned())
     }
@@ -234,19 +181,5 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         symlink("/dev/zero", dir.path().join("a.consign")).unwrap();
         assert!(matches!(open(dir.path()), Err(OpenError::Unsafe { .. })));
-    }
-
-    #[test]
-    fn a_device_ends_where_the_bundle_does_and_a_file_where_it_does() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.consign");
-        std::fs::write(&path, b"bundle and rest").unwrap();
-        for (is_device, expected) in [(true, "bundle"), (false, "bundle and rest")] {
-            let mut medium = Medium::new(File::open(&path).unwrap(), &path, is_device);
-            medium.end().is(6);
-            let mut text = String::new();
-            medium.read_to_string(&mut text).unwrap();
-            assert_eq!((text.as_str(), medium.position()), (expected, expected.len() as u64));
-        }
     }
 }

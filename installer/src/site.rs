@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::lock::{self, Lock};
 use crate::store::{Store, StoreError, state_file};
 
+mod age_key;
 pub mod domain;
 pub mod enrol;
 pub mod grants;
@@ -33,6 +34,9 @@ pub struct Identity {
     pub production: bool,
     /// The key that receipts are signed with.
     pub public_key: PublicKey,
+    /// What is meant for this site alone is encrypted to this age recipient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<String>,
     /// The domains the site is enrolled in.
     pub domains: Vec<Name>,
 }

@@ -7,6 +7,7 @@
 //!   repositories/HEX             the names that release HEX puts into the registry
 //!   releases/HEX                 release manifests, as they were signed
 //!   trust/site                   who this site is; trust/site.key its secret key
+//!   trust/site.age               the secret key that reads what is encrypted to it
 //!   trust/domains/DOMAIN         roots, time floor, counters per product
 //!   journal/                     what was begun and what was ended
 //!   receipts/NNNNNN.json         hash-chained receipts

@@ -18,7 +18,8 @@ use crate::admit::{Ask, admit};
 use crate::clock::Clocks;
 use crate::images::check_images;
 use crate::install_bundle::{memory, metadata};
-use crate::open::{Medium, open};
+use crate::medium::Medium;
+use crate::open::open;
 use crate::site::Site;
 
 /// How much is read at a time.
@@ -77,7 +78,7 @@ pub fn verify_bundle(
     clocks: &Clocks,
     progress: &dyn Progress,
 ) -> Result<Checked, Failure> {
-    let medium = open(path)?;
+    let medium = open(path)?.readable_by(site)?;
     let end = medium.end();
     let opened = OpenedBundle::open(medium, Limits::DEFAULT)?;
     let (domain, roots) = site.follow(opened.roots())?;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use consign_format::archive::head::ArchiveError;
 use consign_format::error::Failure;
+use consign_format::verify::Undecryptable;
 use consign_format::{Digest, Name};
 use consign_installer::admit::Refusal;
 use consign_installer::config::ConfigError;
@@ -23,6 +24,7 @@ use consign_installer::store::StoreError;
 use consign_installer::supply::SupplyError;
 use consign_installer::upgrade::UpgradeError;
 use consign_registry::manifest::ManifestError;
+use consign_sealed::SealedError;
 
 fn path(text: &str) -> PathBuf {
     PathBuf::from(text)
@@ -43,7 +45,14 @@ fn opening() -> Vec<Failure> {
         OpenError::Unsafe { path: path("/media/usb/a.consign"), what: "a symbolic link" }.into(),
         OpenError::None { path: folder() }.into(),
         OpenError::Several { path: folder(), names: vec!["a.consign".into(), "b.consign".into()] }.into(),
+        sealed(SealedError::NotForUs { recipients: 12, recipient: "age1ours".into() }),
+        sealed(SealedError::NoKey { recipients: 12 }),
+        sealed(SealedError::Damaged(Undecryptable("it ends early"))),
     ]
+}
+
+fn sealed(source: SealedError) -> Failure {
+    OpenError::Sealed { path: path("/media/usb/a.consign"), source }.into()
 }
 
 fn site() -> Vec<Failure> {
@@ -112,6 +121,13 @@ fn loading() -> Vec<Failure> {
         SupplyError::BaseMissing { count: 3, first: digest() }.into(),
         SupplyError::NoRoom { need: 2_000, free: 1_000, path: path("/var/lib/consign") }.into(),
         LoadError::Archive(ArchiveError::Truncated { offset: 512, member: "index.json".into() }).into(),
+        LoadError::Archive(ArchiveError::Encrypted).into(),
+        LoadError::Archive(ArchiveError::Undecryptable {
+            offset: 512,
+            member: "index.json".into(),
+            source: Undecryptable("a part of it does not hold"),
+        })
+        .into(),
         ImageError::Manifest { image: image(), digest: digest(), source: ManifestError::Form }.into(),
         ImageError::Manifest { image: image(), digest: digest(), source: ManifestError::Schema1 }.into(),
         ImageError::Unlisted { image: image(), digest: digest(), size: 5 }.into(),

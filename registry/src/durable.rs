@@ -6,7 +6,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -228,6 +228,12 @@ impl Write for Draft {
     }
 }
 
+impl Seek for Draft {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
 impl Drop for Draft {
     fn drop(&mut self) {
         if self.live {
@@ -258,7 +264,8 @@ fn write_file_as(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> Re
     draft.commit(name, existing)
 }
 
-fn parent_of(path: &Path) -> PathBuf {
+/// The folder a file lies in; `.` for a bare name.
+pub fn parent_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
         Some(parent) => parent.to_owned(),

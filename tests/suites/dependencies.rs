@@ -13,11 +13,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("consign-format", &[]),
     ("consign-terminal", &["consign-format"]),
     ("consign-registry", &["consign-format"]),
-    ("consign-bundler", &["consign-format", "consign-registry", "consign-terminal"]),
-    ("consign-installer", &["consign-format", "consign-registry", "consign-terminal"]),
+    ("consign-sealed", &["consign-format"]),
+    ("consign-bundler", &["consign-format", "consign-registry", "consign-sealed", "consign-terminal"]),
+    ("consign-installer", &["consign-format", "consign-registry", "consign-sealed", "consign-terminal"]),
     (
         "consign-tests",
-        &["consign-bundler", "consign-format", "consign-installer", "consign-registry", "consign-terminal"],
+        &[
+            "consign-bundler",
+            "consign-format",
+            "consign-installer",
+            "consign-registry",
+            "consign-sealed",
+            "consign-terminal",
+        ],
     ),
     ("xtask", &[]),
 ];
@@ -47,6 +55,8 @@ const NEVER_IN_FORMAT: &[&str] = &[
     "time",
     "serde-saphyr",
     "toml",
+    "age",
+    "rand",
 ];
 
 /// Nothing that the installer asks for itself: it renders nothing, parses no YAML, pulls from nobody.

@@ -14,6 +14,7 @@ use consign_terminal::Amount;
 use serde_json::json;
 
 use super::World;
+use super::identity::IdentityArgs;
 use super::verify::TrustArgs;
 use crate::bundle;
 
@@ -33,6 +34,8 @@ pub struct Args {
     state: Option<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
+    #[command(flatten)]
+    identity: IdentityArgs,
 }
 
 /// What can go wrong between the bundle and the folder.
@@ -86,7 +89,7 @@ pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
 /// Blobs first, `index.json` last: a half-written layout has no index.
 fn export_layout(args: &Args, dir: &Path, world: &World<'_>) -> Result<u64, Failure> {
     let progress = world.terminal.progress();
-    let open = bundle::open(&args.bundle, &args.trust.trust()?, progress)?;
+    let open = bundle::open_as(&args.bundle, &args.trust.trust()?, args.identity.key()?.as_ref(), progress)?;
     progress.phase("exporting", Amount::Bytes(bundle::length(&args.bundle)?));
     durable::create_dir(dir, 0o755)?;
     let folder = BlobFolder::open(dir)?;
@@ -113,7 +116,7 @@ fn export_layout(args: &Args, dir: &Path, world: &World<'_>) -> Result<u64, Fail
 
 /// One file per object, named as in the state artifact; the content is JSON, which is YAML.
 fn export_state(args: &Args, dir: &Path) -> Result<usize, Failure> {
-    let objects = bundle::objects(&args.bundle, &args.trust.trust()?)?;
+    let objects = bundle::objects_as(&args.bundle, &args.trust.trust()?, args.identity.key()?.as_ref())?;
     durable::create_dir(dir, 0o755)?;
     let folder = Folder::open(dir)?;
     for (number, object) in objects.iter().enumerate() {

@@ -9,6 +9,7 @@ use consign_terminal::bytes;
 use serde::Serialize;
 
 use super::World;
+use super::identity::IdentityArgs;
 use super::verify::RootShown;
 use crate::bundle::{self, Trust};
 
@@ -24,6 +25,8 @@ pub struct Args {
     /// Show the objects too
     #[arg(long)]
     objects: bool,
+    #[command(flatten)]
+    identity: IdentityArgs,
 }
 
 #[derive(Serialize)]
@@ -40,8 +43,9 @@ struct Done<'a> {
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     let silent = consign_terminal::Silent;
-    let open = bundle::open(&args.bundle, &Trust::Own, &silent)?;
-    let objects = bundle::objects(&args.bundle, &Trust::Own)?;
+    let key = args.identity.key()?;
+    let open = bundle::open_as(&args.bundle, &Trust::Own, key.as_ref(), &silent)?;
+    let objects = bundle::objects_as(&args.bundle, &Trust::Own, key.as_ref())?;
     let name = |object: &serde_json::Value| {
         let text = |pointer| object.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default();
         let (kind, namespace, name) = (text("/kind"), text("/metadata/namespace"), text("/metadata/name"));

@@ -8,6 +8,7 @@ use consign_format::trust::document::Root;
 use consign_terminal::{Amount, bytes};
 use serde::Serialize;
 
+use super::identity::IdentityArgs;
 use super::{IoError, World};
 use crate::bundle::{self, Trust};
 use crate::sign;
@@ -34,6 +35,8 @@ pub struct Args {
     bundle: PathBuf,
     #[command(flatten)]
     trust: TrustArgs,
+    #[command(flatten)]
+    identity: IdentityArgs,
 }
 
 impl TrustArgs {
@@ -115,11 +118,11 @@ struct Done {
 }
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
-    let trust = args.trust.trust()?;
+    let (trust, key) = (args.trust.trust()?, args.identity.key()?);
     let length = bundle::length(&args.bundle)?;
     let progress = world.terminal.progress();
     progress.phase("verifying", Amount::Bytes(length));
-    let open = bundle::open(&args.bundle, &trust, progress)?;
+    let open = bundle::open_as(&args.bundle, &trust, key.as_ref(), progress)?;
     let vouched = &open.verified.vouched;
     let root = RootShown::of(open.roots.root(), open.roots.fingerprint());
     let mut done = Done {
@@ -136,7 +139,7 @@ pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     };
     done.members = open.read_all()?;
     progress.done();
-    done.objects = bundle::objects(&args.bundle, &trust)?.len();
+    done.objects = bundle::objects_as(&args.bundle, &trust, key.as_ref())?.len();
     let text = format!(
         "{} {} is whole and signed\n  vouched  {}\n  release  {}\n  read     {} members, {}\n  holds    {} objects",
         done.product,

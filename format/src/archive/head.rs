@@ -5,14 +5,14 @@ use std::io::{self, Read};
 use super::header;
 use super::payload::Payload;
 use super::source::{Header, Source, out_of_order};
-use super::{FILLER_MEMBER, FORMAT_MEMBER, FORMAT_VERSION, STATEMENT_FOLDER};
+use super::{ENCRYPTED_MEMBER, FILLER_MEMBER, FORMAT_MEMBER, FORMAT_VERSION, STATEMENT_FOLDER};
 use crate::canonical::CanonicalError;
 use crate::carriage::BOUNDARY_UNIT;
 use crate::error::{Code, Coded, codes};
 use crate::trust::TrustError;
 use crate::trust::chain::Vouched;
 use crate::trust::roots::RootChain;
-use crate::verify::Mismatch;
+use crate::verify::{Mismatch, Undecryptable};
 use crate::{Digest, Limits, release};
 
 /// What can be wrong with an archive.
@@ -28,6 +28,20 @@ pub enum ArchiveError {
         /// What the operating system said.
         #[source]
         source: io::Error,
+    },
+    /// It is encrypted, and was to be read as it lies there.
+    #[error("the bundle is encrypted")]
+    Encrypted,
+    /// What is encrypted does not decrypt.
+    #[error("the bundle cannot be decrypted at byte {offset}, in {member}")]
+    Undecryptable {
+        /// The offset in the plain bundle.
+        offset: u64,
+        /// The member.
+        member: String,
+        /// What the cipher found.
+        #[source]
+        source: Undecryptable,
     },
     /// The bundle ends early.
     #[error("the bundle ends at byte {offset}, in the middle of {member}")]
@@ -78,10 +92,21 @@ pub enum ArchiveError {
     },
 }
 
+impl ArchiveError {
+    /// A read that failed: by the medium, or by a stream that decrypts it.
+    pub fn unreadable(offset: u64, member: String, source: io::Error) -> Self {
+        match source.get_ref().and_then(|inner| inner.downcast_ref::<Undecryptable>()) {
+            Some(reason) => ArchiveError::Undecryptable { offset, member, source: *reason },
+            None => ArchiveError::Unreadable { offset, member, source },
+        }
+    }
+}
+
 impl Coded for ArchiveError {
     fn code(&self) -> Code {
         match self {
             ArchiveError::Unreadable { .. } => codes::MEDIUM_UNREADABLE,
+            ArchiveError::Encrypted | ArchiveError::Undecryptable { .. } => codes::CANNOT_DECRYPT,
             ArchiveError::Truncated { .. } => codes::TRUNCATED,
             ArchiveError::NotABundle => codes::NOT_A_BUNDLE,
             ArchiveError::NoRelease => codes::NO_RELEASE,
@@ -96,6 +121,11 @@ impl Coded for ArchiveError {
             ArchiveError::Unreadable { .. } | ArchiveError::Digest { .. } => {
                 "the medium is damaged; copy the bundle again or use another medium, nothing was changed"
             }
+            ArchiveError::Encrypted => {
+                "approve, sign and split the plain bundle, and encrypt it last; where it is only to be read, name a key it \
+                 is encrypted to with --identity FILE"
+            }
+            ArchiveError::Undecryptable { .. } => Undecryptable::HINT,
             ArchiveError::Truncated { .. } => {
                 "the copy to the medium was not finished; copy it again and unmount before pulling it"
             }
@@ -290,6 +320,9 @@ impl<R: Read> UntrustedBundle<R> {
 
 fn not_a_bundle(block: &[u8; 512]) -> ArchiveError {
     // A flipped bit in the first header is told apart from another kind of file.
+    if block.starts_with(ENCRYPTED_MEMBER.as_bytes()) {
+        return ArchiveError::Encrypted;
+    }
     match block.starts_with(FORMAT_MEMBER.as_bytes()) {
         true => ArchiveError::Malformed { offset: 0, reason: "the first header is not the canonical one".to_owned() },
         false => ArchiveError::NotABundle,

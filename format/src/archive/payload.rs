@@ -157,7 +157,7 @@ impl<'a, R: Read + Seek> Content<'a, R> {
         if let Some(FrameError(reason)) = inner.and_then(|e| e.downcast_ref::<FrameError>()) {
             return ArchiveError::Frame { member, reason };
         }
-        ArchiveError::Unreadable { offset, member, source: error }
+        ArchiveError::unreadable(offset, member, error)
     }
 }
 
@@ -193,11 +193,9 @@ impl<R: Read + Seek> Source<R> {
     /// Goes on behind a member's content, of which `self` stands at the beginning.
     fn pass(&mut self, member: &Member) -> Result<(), ArchiveError> {
         let target = self.offset + member.length;
-        let reached = self.inner.seek(SeekFrom::Start(target)).map_err(|source| ArchiveError::Unreadable {
-            offset: self.offset,
-            member: member.name.clone(),
-            source,
-        })?;
+        let reached = self.inner.seek(SeekFrom::Start(target));
+        let failed = |source| ArchiveError::unreadable(self.offset, member.name.clone(), source);
+        let reached = reached.map_err(failed)?;
         self.offset = reached;
         Ok(())
     }

@@ -35,7 +35,7 @@ impl<R: Read> Source<R> {
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => {
-                    return Err(ArchiveError::Unreadable { offset: self.offset, member: member.to_owned(), source });
+                    return Err(ArchiveError::unreadable(self.offset, member.to_owned(), source));
                 }
             }
         }

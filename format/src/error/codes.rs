@@ -59,6 +59,8 @@ codes! {
     OTHER_DOMAIN = "other-domain" => NotForSite;
     /// The bundle is addressed to other sites.
     OTHER_SITE = "other-site" => NotForSite;
+    /// It is encrypted, and not to a key that is here, or what it holds was damaged.
+    CANNOT_DECRYPT = "cannot-decrypt" => CannotDecrypt;
     /// A document has expired, and expiry is enforced.
     EXPIRED = "expired" => Expired;
 
@@ -240,6 +242,8 @@ codes! {
     KEY_LOCKED = "key-locked" => Usage;
     /// What holds the key (an agent, a token, a command) does not answer or does not sign.
     SIGNER_FAILED = "signer-failed" => Failed;
+    /// What should be an age recipient is none.
+    RECIPIENT_INVALID = "recipient-invalid" => Usage;
     /// A key has no say in the root, or not alone.
     KEY_UNKNOWN = "key-unknown" => Untrusted;
     /// There is nothing in the repository that could be delivered.

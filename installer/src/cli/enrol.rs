@@ -14,7 +14,7 @@ use crate::site::{Enrolment, enrol};
 /// The largest root file that is read.
 const LIMIT: u64 = 1 << 20;
 
-/// Enrols this site: takes the root of trust and makes the site's own key.
+/// Enrols this site: takes the root of trust and makes the site's own keys.
 ///
 /// The fingerprint must come by another path than the file, on paper or by telephone: whoever could exchange the file
 /// could exchange a fingerprint beside it. Later roots come with the bundles and must be signed by the earlier ones;
@@ -67,11 +67,12 @@ pub(super) fn run(context: &Context<'_>, arguments: Arguments) -> Result<(), Fai
         context.terminal.warn("this is a development root: one key in every role; for production use another");
     }
     let human = format!(
-        "site {} is enrolled in domain {}\nroot fingerprint  {}\nreceipt key       {}\nenrolment         {}",
+        "site {} is enrolled in domain {}\nroot fingerprint  {}\nreceipt key       {}\nage recipient     {}\nenrolment         {}",
         enrolled.site,
         enrolled.domain,
         enrolled.fingerprint.hex(),
         enrolled.public_key.0,
+        enrolled.recipient.as_deref().unwrap_or("none"),
         enrolled.enrolment
     );
     context.terminal.result(&enrolled, human);

@@ -18,7 +18,7 @@ use super::{Finished, Planned};
 use crate::admit::Admission;
 use crate::desired::{desired, policy};
 use crate::handoff::Handoff;
-use crate::open::Medium;
+use crate::medium::Medium;
 use crate::verify_bundle::read_from;
 
 /// Plans what an install would do.

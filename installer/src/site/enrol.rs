@@ -12,7 +12,7 @@ use consign_format::trust::roots::RootChain;
 use consign_format::{Digest, Name};
 use consign_registry::durable::{DurableError, create_dir, write_file};
 
-use super::{DomainState, Identity, Site, SiteError, identity_file, key_file};
+use super::{DomainState, Identity, Site, SiteError, age_key, identity_file, key_file};
 use crate::store::{Store, StoreError, lock};
 
 /// What an enrolment needs.
@@ -45,6 +45,8 @@ pub struct Enrolled {
     pub enrolment: String,
     /// The key that receipts will be signed with; headquarters needs it.
     pub public_key: PublicKey,
+    /// The age recipient that is encrypted to; headquarters needs it.
+    pub recipient: Option<String>,
 }
 
 /// Why a site is not enrolled.
@@ -140,6 +142,7 @@ pub fn enrol(store: &Store, enrolment: &Enrolment<'_>) -> Result<Enrolled, Enrol
         development: chain.root().development,
         enrolment: identity.enrolment,
         public_key: identity.public_key,
+        recipient: identity.recipient,
     })
 }
 
@@ -177,6 +180,7 @@ fn new_site(store: &Store, enrolment: &Enrolment<'_>) -> Result<Identity, EnrolE
         enrolment: id.iter().map(|byte| format!("{byte:02x}")).collect(),
         production: enrolment.production,
         public_key: PublicKey::of(&key as &dyn Signer),
+        recipient: Some(age_key::make(store)?),
         domains: Vec::new(),
     })
 }

@@ -1,0 +1,224 @@
+//! Encrypting a finished bundle to sites: read once, checked as a site would check it, and written while it is read.
+//!
+//! The file gets its name when the last byte was found to be the signed one; until then there is none.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use consign_format::error::{Code, Coded, Failure, codes};
+use consign_format::trust::roots::RootChain;
+use consign_format::trust::statement::SiteRecord;
+use consign_format::{Digest, Name};
+use consign_registry::durable::{Draft, DurableError, Existing, Folder, Step, parent_of};
+use consign_sealed::{Recipient, SealedError, Sealing, seal};
+use consign_terminal::progress::Progress;
+
+use crate::bundle::{self, Trust};
+use crate::medium::Medium;
+
+/// Somebody to encrypt to.
+#[derive(Debug, Clone)]
+pub enum To {
+    /// A recipient.
+    Recipient(Recipient),
+    /// The record of a site, signed by the approvers of the bundle's domain.
+    Record {
+        /// Where it lies.
+        path: PathBuf,
+        /// The statement.
+        bytes: Vec<u8>,
+    },
+}
+
+/// An encrypted bundle, as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Encrypted {
+    /// The file.
+    pub path: PathBuf,
+    /// The product in it.
+    pub product: Name,
+    /// The version.
+    pub version: String,
+    /// The bundle's id, which encryption does not change.
+    pub bundle_id: Digest,
+    /// How many recipients.
+    pub recipients: usize,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// Why a bundle is not encrypted.
+#[derive(Debug, thiserror::Error)]
+pub enum EncryptError {
+    /// A site's record names no recipient.
+    #[error("the record of site `{site}` in {} names no recipient", path.display())]
+    NoRecipient {
+        /// The site.
+        site: Name,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The bundle is encrypted.
+    #[error("{} is encrypted already", path.display())]
+    Already {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Coded for EncryptError {
+    fn code(&self) -> Code {
+        match self {
+            EncryptError::NoRecipient { .. } => codes::RECIPIENT_INVALID,
+            EncryptError::Already { .. } => codes::USAGE,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            EncryptError::NoRecipient { .. } => {
+                "make the record again from an enrolment request of a site that has an age key"
+            }
+            EncryptError::Already { .. } => "encrypt the plain bundle, to all recipients at once",
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Encrypts a plain bundle that is whole and that the trusted root vouches for.
+///
+/// # Errors
+/// What a site would say of the bundle; a recipient that is none; what the disk says.
+pub fn encrypt(
+    path: &Path,
+    trust: &Trust,
+    to: &[To],
+    output: &Path,
+    progress: &dyn Progress,
+) -> Result<Encrypted, Failure> {
+    let sink = Rc::new(RefCell::new(Sink::Holding(Vec::new())));
+    let tee = Tee { source: open_plain(path, progress)?, sink: Rc::clone(&sink) };
+    let open = bundle::vouch(tee, trust)?;
+    let recipients = resolve(to, &open.roots)?;
+    let vouched = &open.verified.vouched;
+    let mut encrypted = Encrypted {
+        path: output.to_owned(),
+        product: vouched.approval.product.clone(),
+        version: vouched.approval.version.clone(),
+        bundle_id: vouched.bundle_id,
+        recipients: recipients.len(),
+        bytes: 0,
+    };
+    let draft = Draft::create(&Folder::open(&parent_of(output))?, 0o644)?;
+    sink.borrow_mut().begin(draft, &recipients).map_err(|error| unwritten(output, error))?;
+    let read = open.read_all();
+    let sink = sink.replace(Sink::Holding(Vec::new()));
+    // A read also fails where what was read cannot be written; then that is the reason to tell.
+    if !matches!(sink, Sink::Failed(_)) {
+        read?;
+    }
+    let mut draft = sink.end(output)?;
+    encrypted.bytes = draft.stream_position().map_err(|source| draft.error(Step::Write, source))?;
+    draft.commit(output.file_name().unwrap_or_default(), Existing::Replace)?;
+    Ok(encrypted)
+}
+
+fn unwritten(output: &Path, error: SealedError) -> Failure {
+    match error {
+        SealedError::Io(source) => DurableError::io(Step::Write, output, source).into(),
+        other => other.into(),
+    }
+}
+
+fn open_plain<'a>(path: &Path, progress: &'a dyn Progress) -> Result<Medium<'a>, Failure> {
+    match Medium::open(path, None, progress) {
+        Err(error) if error.code() == codes::CANNOT_DECRYPT => {
+            Err(EncryptError::Already { path: path.to_owned() }.into())
+        }
+        other => other,
+    }
+}
+
+/// Whom it is encrypted to, each once. A record counts only if the bundle's own approvers have signed it: a courier
+/// who exchanged one would be a recipient.
+fn resolve(to: &[To], roots: &RootChain) -> Result<BTreeSet<Recipient>, Failure> {
+    let mut recipients = BTreeSet::new();
+    for one in to {
+        recipients.insert(match one {
+            To::Recipient(recipient) => recipient.clone(),
+            To::Record { path, bytes } => {
+                let record: SiteRecord = roots.statement(&path.display().to_string(), bytes)?;
+                let unnamed = || EncryptError::NoRecipient { site: record.site.clone(), path: path.clone() };
+                record.recipient.as_deref().ok_or_else(unnamed)?.parse()?
+            }
+        });
+    }
+    Ok(recipients)
+}
+
+/// Where the bytes go that were read.
+enum Sink {
+    /// The head, until it is vouched for.
+    Holding(Vec<u8>),
+    /// The encrypted bundle.
+    Sealing(Sealing<Draft>),
+    /// Writing has failed.
+    Failed(io::Error),
+}
+
+impl Sink {
+    /// What was held is the head; encrypts it, and from now on the payload.
+    fn begin(&mut self, draft: Draft, recipients: &BTreeSet<Recipient>) -> Result<(), SealedError> {
+        if let Sink::Holding(head) = self {
+            *self = Sink::Sealing(seal(draft, recipients, head)?);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Sink::Holding(head) => head.extend_from_slice(bytes),
+            Sink::Sealing(sealing) => {
+                if let Err(error) = sealing.write_all(bytes) {
+                    *self = Sink::Failed(error);
+                    return Err(io::Error::other("the encrypted bundle cannot be written"));
+                }
+            }
+            Sink::Failed(_) => return Err(io::Error::other("the encrypted bundle cannot be written")),
+        }
+        Ok(())
+    }
+
+    fn end(self, output: &Path) -> Result<Draft, DurableError> {
+        let failed = |source| DurableError::io(Step::Write, output, source);
+        match self {
+            Sink::Sealing(sealing) => sealing.finish().map_err(failed),
+            Sink::Failed(source) => Err(failed(source)),
+            Sink::Holding(_) => Err(failed(io::Error::other("it was not begun"))),
+        }
+    }
+}
+
+/// Reads a bundle and hands on every byte. It cannot seek: what is passed by would be missing.
+struct Tee<'a> {
+    source: Medium<'a>,
+    sink: Rc<RefCell<Sink>>,
+}
+
+impl Read for Tee<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buf)?;
+        self.sink.borrow_mut().take(&buf[..read])?;
+        Ok(read)
+    }
+}
+
+impl Seek for Tee<'_> {
+    fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}

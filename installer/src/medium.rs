@@ -1,0 +1,168 @@
+//! What was opened, as a bundle is read from it: as it lies there, or decrypted with the site's key on the way.
+//!
+//! Nothing that was decrypted is written anywhere but to where a plain bundle's bytes would be.
+
+use std::cell::Cell;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use consign_format::error::Failure;
+use consign_sealed::{Unsealed, is_sealed};
+
+use crate::open::OpenError;
+use crate::site::Site;
+
+/// A bundle's file, open for reading.
+pub struct Medium {
+    source: Source,
+    path: PathBuf,
+    at: u64,
+    end: End,
+}
+
+enum Source {
+    Plain(Bounded),
+    Sealed(Box<Unsealed<Bounded>>),
+}
+
+/// Where a bundle on a block device ends: a device goes on behind it, and what lies there is nobody's. A file has its
+/// own end, and a byte behind the bundle's is a refusal; so for a file this says nothing. Nor does it for an encrypted
+/// bundle, whose own form says where it ends.
+#[derive(Debug, Clone)]
+pub struct End {
+    is_device: bool,
+    at: Rc<Cell<u64>>,
+}
+
+/// The file, as far as its end is known.
+struct Bounded {
+    file: File,
+    at: u64,
+    end: Rc<Cell<u64>>,
+}
+
+impl End {
+    /// Says where the signed carriage has the bundle end.
+    pub fn is(&self, at: u64) {
+        if self.is_device {
+            self.at.set(at);
+        }
+    }
+}
+
+impl Medium {
+    pub(crate) fn new(file: File, path: &Path, is_device: bool) -> Self {
+        let end = End { is_device, at: Rc::new(Cell::new(u64::MAX)) };
+        let bounded = Bounded { file, at: 0, end: Rc::clone(&end.at) };
+        Medium { source: Source::Plain(bounded), path: path.to_owned(), at: 0, end }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The place where the end is to be said, as soon as it is known.
+    pub fn end(&self) -> End {
+        self.end.clone()
+    }
+
+    /// The open file, for copies inside the kernel; `None` where what lies there is encrypted.
+    pub fn file(&self) -> Option<&File> {
+        match &self.source {
+            Source::Plain(bounded) => Some(&bounded.file),
+            Source::Sealed(_) => None,
+        }
+    }
+
+    /// How far the bundle was read.
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// Makes an encrypted bundle readable with the site's key; a plain one stays as it is.
+    ///
+    /// # Errors
+    /// [`OpenError::Sealed`]; what is wrong with the site's key.
+    pub fn readable_by(self, site: &Site) -> Result<Self, Failure> {
+        let Medium { source, path, at, end } = self;
+        let Source::Plain(mut bounded) = source else { return Ok(Medium { source, path, at, end }) };
+        let unreadable = |source| OpenError::Io { path: path.clone(), source };
+        if !is_sealed(&mut bounded).map_err(unreadable)? {
+            return Ok(Medium { source: Source::Plain(bounded), path, at, end });
+        }
+        let key = site.age_key()?;
+        let refused = |source| OpenError::Sealed { path: path.clone(), source };
+        let unsealed = Unsealed::open(bounded, key.as_ref()).map_err(refused)?;
+        end.is(unsealed.medium_length());
+        let end = End { is_device: false, ..end };
+        Ok(Medium { source: Source::Sealed(Box::new(unsealed)), path, at: 0, end })
+    }
+}
+
+/// The path and how far it was read; of keys and of what was decrypted nothing.
+impl fmt::Debug for Medium {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Medium({} at {})", self.path.display(), self.at)
+    }
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end.get().saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let room = buf.len().min(left);
+        let read = self.file.read(&mut buf[..room])?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for Bounded {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.at = self.file.seek(to)?;
+        Ok(self.at)
+    }
+}
+
+impl Read for Medium {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = match &mut self.source {
+            Source::Plain(file) => file.read(buf)?,
+            Source::Sealed(file) => file.read(buf)?,
+        };
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for Medium {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.at = match &mut self.source {
+            Source::Plain(file) => file.seek(to)?,
+            Source::Sealed(file) => file.seek(to)?,
+        };
+        Ok(self.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_ends_where_the_bundle_does_and_a_file_where_it_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.consign");
+        std::fs::write(&path, b"bundle and rest").unwrap();
+        for (is_device, expected) in [(true, "bundle"), (false, "bundle and rest")] {
+            let mut medium = Medium::new(File::open(&path).unwrap(), &path, is_device);
+            medium.end().is(6);
+            let mut text = String::new();
+            medium.read_to_string(&mut text).unwrap();
+            assert_eq!((text.as_str(), medium.position()), (expected, expected.len() as u64));
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Small messages to one recipient, each an age file of its own.
+
+use std::io::{Read, Write};
+use std::iter;
+
+use age::{Decryptor, Encryptor};
+
+use crate::{Recipient, SealedError, SiteKey, header};
+
+/// Encrypts a message. The result is some 200 to 400 bytes longer: age adds grease of a random length.
+///
+/// # Errors
+/// [`SealedError::Io`], which memory never gives.
+pub fn encrypt(recipient: &Recipient, plain: &[u8]) -> Result<Vec<u8>, SealedError> {
+    let mut out = Vec::new();
+    let mut writer = encryptor(recipient)?.wrap_output(&mut out)?;
+    writer.write_all(plain)?;
+    writer.finish()?;
+    Ok(out)
+}
+
+/// Decrypts a message. `limit` bounds the plain bytes.
+///
+/// # Errors
+/// [`SealedError::Damaged`]: it is not encrypted to this key, not whole, or longer than the limit.
+pub fn decrypt(key: &SiteKey, message: &[u8], limit: u64) -> Result<Vec<u8>, SealedError> {
+    header::measure(message)??;
+    let decryptor = Decryptor::new_buffered(message).map_err(refused)?;
+    let stream = decryptor.decrypt(iter::once(&key.0 as &dyn age::Identity)).map_err(refused)?;
+    let mut plain = Vec::new();
+    stream
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut plain)
+        .map_err(|_| SealedError::damaged("a part of it does not hold"))?;
+    if plain.len() as u64 > limit {
+        return Err(SealedError::damaged("it is longer than it may be"));
+    }
+    Ok(plain)
+}
+
+pub(crate) fn encryptor(recipient: &Recipient) -> Result<Encryptor, SealedError> {
+    let one = iter::once(&recipient.key as &dyn age::Recipient);
+    // There is one recipient and it is no passphrase: the cases that age could refuse.
+    Encryptor::with_recipients(one).map_err(|error| SealedError::Io(std::io::Error::other(error.to_string())))
+}
+
+/// What age says of a header, without the languages it says it in.
+pub(crate) fn refused(error: age::DecryptError) -> SealedError {
+    match error {
+        age::DecryptError::Io(source) if source.raw_os_error().is_some() => SealedError::Io(source),
+        age::DecryptError::NoMatchingKeys => SealedError::damaged("it is encrypted to another key"),
+        age::DecryptError::InvalidMac => SealedError::damaged("its header was changed"),
+        _ => SealedError::damaged("its header is none"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_recipient_reads_a_message() {
+        let (key, other) = (SiteKey::generate(), SiteKey::generate());
+        let message = encrypt(&key.recipient(), b"hunter2").unwrap();
+        assert_eq!(decrypt(&key, &message, 7).unwrap(), b"hunter2");
+        assert!(decrypt(&key, &message, 6).is_err());
+        assert!(decrypt(&other, &message, 7).is_err());
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_refused() {
+        let key = SiteKey::generate();
+        let message = encrypt(&key.recipient(), b"hunter2").unwrap();
+        for at in 0..message.len() {
+            let mut flipped = message.clone();
+            flipped[at] ^= 1 << (at % 8);
+            assert!(decrypt(&key, &flipped, 100).is_err(), "byte {at}");
+            assert!(decrypt(&key, &message[..at], 100).is_err(), "the first {at} bytes");
+        }
+        assert!(decrypt(&key, &[&message[..], b"x"].concat(), 100).is_err());
+    }
+
+    #[test]
+    fn four_thousand_recipients_are_refused_before_age_reads_them() {
+        let stanza =
+            "-> X25519 TEiF0ypqr+bpvcqXNyCVJpL7OuwPdVwPL7KQEbFDOCc\nEmECAEcKN+n/Vs9SbWiV+Hu0r+E8R77DdWYyd83nw7U\n";
+        let message = format!("age-encryption.org/v1\n{}--- mac\n", stanza.repeat(4000));
+        let error = decrypt(&SiteKey::generate(), message.as_bytes(), 100).unwrap_err();
+        assert!(matches!(error, SealedError::Damaged(reason) if reason.0 == "its header names too many recipients"));
+    }
+}
