@@ -12,6 +12,7 @@ pub mod envelope;
 pub mod error;
 pub mod keys;
 pub mod roots;
+pub mod scan;
 pub mod statement;
 
 pub use document::Audience;
