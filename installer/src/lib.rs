@@ -16,6 +16,7 @@ pub mod install_bundle;
 pub mod load;
 pub mod open;
 pub mod receipts;
+pub mod scan;
 pub mod serve;
 pub mod site;
 pub mod store;

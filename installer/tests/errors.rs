@@ -16,6 +16,7 @@ use consign_installer::images::ImageError;
 use consign_installer::install_bundle::Unsettled;
 use consign_installer::load::LoadError;
 use consign_installer::open::OpenError;
+use consign_installer::scan::ScanError;
 use consign_installer::serve::ServeError;
 use consign_installer::site::SiteError;
 use consign_installer::site::enrol::EnrolError;
@@ -42,6 +43,17 @@ fn opening() -> Vec<Failure> {
         OpenError::Unsafe { path: path("/media/usb/a.consign"), what: "a symbolic link" }.into(),
         OpenError::None { path: folder() }.into(),
         OpenError::Several { path: folder(), names: vec!["a.consign".into(), "b.consign".into()] }.into(),
+    ]
+}
+
+fn scanning() -> Vec<Failure> {
+    let path = || path("/media/usb/a.consign.scan.json");
+    vec![
+        ScanError::Missing { path: path() }.into(),
+        ScanError::OtherBundle { path: path(), expected: digest(), found: Digest::of(b"b") }.into(),
+        ScanError::NoScanner { domain: name("dev"), version: 3 }.into(),
+        ScanError::OverLimit { path: path(), limit: 1 << 20 }.into(),
+        ScanError::Unreadable { path: path(), source: io::Error::other("Input/output error (os error 5)") }.into(),
     ]
 }
 
@@ -134,7 +146,8 @@ fn settling() -> Vec<Failure> {
 
 #[test]
 fn errors_read_as_they_should() {
-    let all: Vec<Failure> = [opening(), site(), admission(), loading(), settling()].into_iter().flatten().collect();
+    let all: Vec<Failure> =
+        [opening(), scanning(), site(), admission(), loading(), settling()].into_iter().flatten().collect();
     let shown: Vec<String> = all
         .iter()
         .map(|failure| format!("{}\nexit {}", consign_terminal::report(failure), failure.code().exit.code()))

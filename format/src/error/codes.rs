@@ -133,6 +133,8 @@ codes! {
     UNSAFE_MEDIUM = "unsafe-medium" => Malformed;
     /// The folder holds no bundle, or several.
     WHICH_BUNDLE = "which-bundle" => Usage;
+    /// The site takes only what was scanned, and nobody attests it of this bundle.
+    SCAN_MISSING = "scan-missing" => Policy;
     /// The release must not follow what is installed.
     NOT_UPGRADABLE = "not-upgradable" => NotUpgradable;
     /// The release needs a newer `consign-site`.
