@@ -238,4 +238,11 @@ codes! {
     KEY_UNKNOWN = "key-unknown" => Untrusted;
     /// There is nothing in the repository that could be delivered.
     NOTHING_FOUND = "nothing-found" => Failed;
+    // ---- verifying in CI (bundler)
+    /// The policy of image signatures cannot be used.
+    POLICY_MALFORMED = "policy-malformed" => Usage;
+    /// An image does not carry the signatures that the policy demands.
+    IMAGE_UNSIGNED = "image-unsigned" => Untrusted;
+    /// The policy has no rule for an image.
+    IMAGE_WITHOUT_RULE = "image-without-rule" => Policy;
 }
