@@ -36,4 +36,5 @@ pub mod sign;
 pub mod source;
 pub mod statements;
 pub mod tool;
+pub mod unpack;
 pub mod yaml;

@@ -243,6 +243,8 @@ codes! {
     POLICY_MALFORMED = "policy-malformed" => Usage;
     /// An image does not carry the signatures that the policy demands.
     IMAGE_UNSIGNED = "image-unsigned" => Untrusted;
+    /// Something of a bundle could not be laid out for a scanner.
+    NOT_UNPACKED = "not-unpacked" => Malformed;
     /// The policy has no rule for an image.
     IMAGE_WITHOUT_RULE = "image-without-rule" => Policy;
 }
