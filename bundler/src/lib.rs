@@ -7,6 +7,7 @@
 //! before and returns its own; [`build_bundle`] alone knows the order.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods))]
 
+pub mod attest;
 pub mod build_bundle;
 pub mod bundle;
 pub mod cli;

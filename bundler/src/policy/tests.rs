@@ -60,7 +60,7 @@ impl Signer {
             Signer::Ecdsa(key, curve) => ("1.2.840.10045.2.1", Some(*curve), key.public_key().as_ref()),
             Signer::Ed25519(key) => ("1.3.101.112", None, key.public_key().as_ref()),
         };
-        let curve = curve.map(|curve| ObjectIdentifier::new_unwrap(curve));
+        let curve = curve.map(ObjectIdentifier::new_unwrap);
         let algorithm = AlgorithmIdentifierRef {
             oid: ObjectIdentifier::new_unwrap(oid),
             parameters: curve.as_ref().map(AnyRef::from),
