@@ -18,6 +18,8 @@ use serde_json::Value;
 
 use crate::medium::Medium;
 
+pub mod kept;
+
 /// Whom to trust.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
@@ -138,15 +140,17 @@ impl<R: Read + Seek> Open<R> {
     /// # Errors
     /// What a site would say.
     pub fn read_all(self) -> Result<u64, BundleError> {
+        self.read_all_keeping(&mut kept::Kept::default())
+    }
+
+    /// Demands that every blob of the release is carried.
+    fn check_whole(&self) -> Result<(), BundleError> {
         let Vouched { release, carriage, .. } = &self.verified.vouched;
         let carried: BTreeSet<Digest> = carriage.members.iter().filter_map(|member| content_of(&member.name)).collect();
-        if let Some(blob) = release.blobs.iter().find(|blob| !carried.contains(&blob.digest)) {
-            return Err(BundleError::Missing { digest: blob.digest });
+        match release.blobs.iter().find(|blob| !carried.contains(&blob.digest)) {
+            Some(blob) => Err(BundleError::Missing { digest: blob.digest }),
+            None => Ok(()),
         }
-        let members = carriage.members.len() as u64;
-        // What a visitor leaves unread is read and checked all the same.
-        self.verified.payload.each(|_, _, _| Ok::<(), BundleError>(()))?;
-        Ok(members)
     }
 
     /// Visits every blob in the order of the archive; packed ones come unpacked. What is left unread is passed by.

@@ -15,6 +15,7 @@ use crate::image_sources::ImageSources;
 use crate::lock::{self, Lock};
 use crate::tool::Environment;
 
+mod attest_scan;
 mod build;
 mod carry;
 mod completions;
@@ -29,6 +30,7 @@ mod init;
 mod inspect;
 mod keys;
 mod lock_command;
+mod unpack;
 mod verify;
 
 /// Packs a release - Git state, rendered manifests, container images, files - into one signed bundle that a person
@@ -71,6 +73,10 @@ pub enum Command {
     Diff(diff::Args),
     /// Write the content of a bundle into folders that other tools read
     Export(export::Args),
+    /// Lay a bundle out as plain files for a malware scanner
+    Unpack(unpack::Args),
+    /// Say of a bundle that it was scanned and found clean, in a file beside it
+    AttestScan(attest_scan::Args),
     /// Make or show keys and roots
     Keys(keys::Args),
     /// Encrypt a finished bundle to sites
@@ -121,6 +127,8 @@ async fn dispatch(command: Command, world: &World<'_>) -> Result<(), Failure> {
         Command::Encrypt(args) => encrypt::run(&args, world),
         Command::Carry(args) => carry::run(&args, world),
         Command::Grant(args) => grant::run(&args, world),
+        Command::Unpack(args) => unpack::run(&args, world),
+        Command::AttestScan(args) => attest_scan::run(&args, world),
         Command::Keys(args) => keys::run(&args, world),
         Command::Explain(args) => explain::run(&args, world),
         Command::Completions(args) => completions::run(&args, world),

@@ -7,6 +7,7 @@
 //! before and returns its own; [`build_bundle`] alone knows the order.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods))]
 
+pub mod attest;
 pub mod build_bundle;
 pub mod bundle;
 pub mod cli;
@@ -20,6 +21,7 @@ pub mod difference;
 pub mod discover;
 pub mod encrypt;
 pub mod files;
+pub mod gate;
 pub mod image_sources;
 pub mod lock;
 pub mod locking;
@@ -29,6 +31,7 @@ pub mod object;
 pub mod pack;
 pub mod pin;
 pub mod plan;
+pub mod policy;
 pub mod render;
 pub mod resolve;
 pub mod secrets;
@@ -37,4 +40,5 @@ pub mod signer;
 pub mod source;
 pub mod statements;
 pub mod tool;
+pub mod unpack;
 pub mod yaml;

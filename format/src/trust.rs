@@ -14,6 +14,7 @@ pub mod fingerprint;
 pub mod keys;
 pub mod root_author;
 pub mod roots;
+pub mod scan;
 pub mod statement;
 
 pub use document::Audience;

@@ -42,6 +42,8 @@ pub struct Ask {
     pub retry: bool,
     /// Refuse what has expired, instead of warning: for sites with a clock they trust.
     pub enforce_expiry: bool,
+    /// Refuse what nobody has attested to be scanned for malware.
+    pub require_scan: bool,
 }
 
 /// The release is taken; what is to be said about it.

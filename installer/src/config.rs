@@ -37,6 +37,8 @@ pub struct SiteConfig {
     /// Where the handoff `export` writes; without it, `ROOT/var/lib/consign/export`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub export_dir: Option<PathBuf>,
+    /// Take only bundles that somebody whom the root names has attested to be scanned for malware.
+    pub require_scan: bool,
     /// The registry.
     pub registry: RegistryConfig,
 }
@@ -61,6 +63,7 @@ impl Default for SiteConfig {
             handoff: HandoffKind::Direct,
             kubeconfig: None,
             export_dir: None,
+            require_scan: false,
             registry: RegistryConfig::default(),
         }
     }

@@ -18,6 +18,7 @@ use crate::clock::Clocks;
 use crate::handoff::Handoff;
 use crate::load::load;
 use crate::open::open;
+use crate::scan;
 use crate::site::Site;
 use crate::store::StoreError;
 use crate::store::products::ProductState;
@@ -58,7 +59,7 @@ pub async fn install_bundle<H: Handoff>(
 ) -> Result<Finished, Failure> {
     let verifying = steps::Timer::start("verify", clocks);
     let medium = open(path)?.readable_by(site)?;
-    let end = medium.end();
+    let (end, attestation) = (medium.end(), scan::beside(&medium));
     let opened = OpenedBundle::open(medium, Limits::DEFAULT)?;
     let (domain, roots) = site.follow(opened.roots())?;
     if !order.dry_run {
@@ -70,6 +71,7 @@ pub async fn install_bundle<H: Handoff>(
     let Some(untrusted) = announced.read_head()? else { return Ok(Finished::Informed(brought)) };
     let VerifiedBundle { vouched, payload } = untrusted.verify(&roots)?;
     end.is(vouched.carriage.boundary.saturating_add(vouched.carriage.payload));
+    scan::check(order.ask, &attestation, &roots, &vouched)?;
     let product = site.store.read_product(&domain, &vouched.approval.product)?;
     let memory = memory(site, &domain, &roots, product.as_ref(), &vouched.approval.product)?;
     let admission = admit(&vouched, &memory, order.ask, &effective_now(site, &domain, clocks))?;

@@ -17,6 +17,7 @@ pub mod load;
 pub mod medium;
 pub mod open;
 pub mod receipts;
+pub mod scan;
 pub mod serve;
 pub mod site;
 pub mod store;

@@ -23,7 +23,9 @@ use crate::admit::{Ask, admit_program};
 use crate::clock::Clocks;
 use crate::install_bundle::{effective_now, memory, metadata};
 use crate::load::LoadError;
-use crate::open::{Medium, open};
+use crate::medium::Medium;
+use crate::open::open;
+use crate::scan;
 use crate::site::Site;
 
 /// What the program before is kept as, beside the new one.
@@ -135,13 +137,14 @@ pub fn upgrade(
     clocks: &Clocks,
     progress: &dyn Progress,
 ) -> Result<Upgraded, Failure> {
-    let medium = open(path)?;
-    let end = medium.end();
+    let medium = open(path)?.readable_by(site)?;
+    let (end, attestation) = (medium.end(), scan::beside(&medium));
     let opened = OpenedBundle::open(medium, Limits::DEFAULT)?;
     let (domain, roots) = site.follow(opened.roots())?;
     metadata::commit_roots(site, &domain, &roots, clocks)?;
     let VerifiedBundle { vouched, payload } = opened.read_head()?.verify(&roots)?;
     end.is(vouched.carriage.boundary.saturating_add(vouched.carriage.payload));
+    scan::check(ask, &attestation, &roots, &vouched)?;
     let memory = memory(site, &domain, &roots, None, &vouched.approval.product)?;
     let admission = admit_program(&vouched, &memory, ask, &effective_now(site, &domain, clocks))?;
     let offered = choose(&vouched.release, program)?;

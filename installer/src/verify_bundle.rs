@@ -20,6 +20,7 @@ use crate::images::check_images;
 use crate::install_bundle::{memory, metadata};
 use crate::medium::Medium;
 use crate::open::open;
+use crate::scan;
 use crate::site::Site;
 
 /// How much is read at a time.
@@ -79,7 +80,7 @@ pub fn verify_bundle(
     progress: &dyn Progress,
 ) -> Result<Checked, Failure> {
     let medium = open(path)?.readable_by(site)?;
-    let end = medium.end();
+    let (end, attestation) = (medium.end(), scan::beside(&medium));
     let opened = OpenedBundle::open(medium, Limits::DEFAULT)?;
     let (domain, roots) = site.follow(opened.roots())?;
     let announced = opened.read_statements()?;
@@ -90,6 +91,7 @@ pub fn verify_bundle(
     };
     let VerifiedBundle { vouched, payload } = untrusted.verify(&roots)?;
     end.is(vouched.carriage.boundary.saturating_add(vouched.carriage.payload));
+    scan::check(ask, &attestation, &roots, &vouched)?;
     let product = site.store.read_product(&domain, &vouched.approval.product)?;
     let memory = memory(site, &domain, &roots, product.as_ref(), &vouched.approval.product)?;
     let now = crate::install_bundle::effective_now(site, &domain, clocks);

@@ -17,6 +17,7 @@ use consign_installer::images::ImageError;
 use consign_installer::install_bundle::Unsettled;
 use consign_installer::load::LoadError;
 use consign_installer::open::OpenError;
+use consign_installer::scan::ScanError;
 use consign_installer::serve::ServeError;
 use consign_installer::site::SiteError;
 use consign_installer::site::enrol::EnrolError;
@@ -53,6 +54,17 @@ fn opening() -> Vec<Failure> {
 
 fn sealed(source: SealedError) -> Failure {
     OpenError::Sealed { path: path("/media/usb/a.consign"), source }.into()
+}
+
+fn scanning() -> Vec<Failure> {
+    let path = || path("/media/usb/a.consign.scan.json");
+    vec![
+        ScanError::Missing { path: path() }.into(),
+        ScanError::OtherBundle { path: path(), expected: digest(), found: Digest::of(b"b") }.into(),
+        ScanError::NoScanner { domain: name("dev"), version: 3 }.into(),
+        ScanError::OverLimit { path: path(), limit: 1 << 20 }.into(),
+        ScanError::Unreadable { path: path(), source: io::Error::other("Input/output error (os error 5)") }.into(),
+    ]
 }
 
 fn site() -> Vec<Failure> {
@@ -162,8 +174,10 @@ fn settling() -> Vec<Failure> {
 
 #[test]
 fn errors_read_as_they_should() {
-    let all: Vec<Failure> =
-        [opening(), site(), admission(), loading(), settling(), upgrading()].into_iter().flatten().collect();
+    let all: Vec<Failure> = [opening(), scanning(), site(), admission(), loading(), settling(), upgrading()]
+        .into_iter()
+        .flatten()
+        .collect();
     let shown: Vec<String> = all
         .iter()
         .map(|failure| format!("{}\nexit {}", consign_terminal::report(failure), failure.code().exit.code()))

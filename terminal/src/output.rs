@@ -6,6 +6,7 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use consign_format::error::{Code, Coded, Exit, Failure, codes};
@@ -45,6 +46,8 @@ pub struct Terminal {
     out: Mutex<Out>,
     err: Mutex<Box<dyn Write + Send>>,
     show: Show,
+    /// The one document has been printed, and the error of the run is part of it.
+    told: AtomicBool,
 }
 
 struct Out {
@@ -79,6 +82,7 @@ impl Terminal {
             out: Mutex::new(Out { to: Box::new(io::stdout()), failed: None }),
             err: Mutex::new(Box::new(io::stderr())),
             show,
+            told: AtomicBool::new(false),
         }
     }
 
@@ -90,6 +94,7 @@ impl Terminal {
             out: Mutex::new(Out { to: out, failed: None }),
             err: Mutex::new(err),
             show: Show::Silent(Silent),
+            told: AtomicBool::new(false),
         }
     }
 
@@ -125,6 +130,18 @@ impl Terminal {
         }
     }
 
+    /// As [`Terminal::result`], for a document that tells the error of the run itself: with `--json` it stays the only
+    /// one, whether or not the run ends in an error.
+    pub fn verdict<T: Serialize>(&self, document: &T, human: impl Display) {
+        self.result(document, human);
+        self.told.store(true, Ordering::Relaxed);
+    }
+
+    /// Prints a document of another form (XML, a report for some other program), as it is.
+    pub fn document(&self, text: &str) {
+        self.print(text.trim_end());
+    }
+
     /// Warns on standard error, also with `--json`.
     pub fn warn(&self, text: impl Display) {
         let style = if self.colour { Style::COLOUR } else { Style::PLAIN };
@@ -138,7 +155,9 @@ impl Terminal {
             Ok(()) => self.end_of_output(),
             Err(failure) => {
                 if self.json {
-                    self.result(&report_json(&failure), "");
+                    if !self.told.load(Ordering::Relaxed) {
+                        self.result(&report_json(&failure), "");
+                    }
                 } else if self.colour {
                     self.complain(&report_in_colour(&failure));
                 } else {
@@ -267,6 +286,14 @@ pub(crate) mod tests {
         let document: serde_json::Value = serde_json::from_str(&out.text()).unwrap();
         assert_eq!(document["error"]["code"], "usage");
         assert_eq!(err.text(), "");
+    }
+
+    #[test]
+    fn a_verdict_that_tells_its_error_stays_the_one_document() {
+        let (terminal, out, _) = terminal(true);
+        terminal.verdict(&serde_json::json!({"verdict": "refused"}), "");
+        assert_eq!(code(terminal.finish(Err(usage()))), code(ExitCode::from(2)));
+        assert_eq!(out.text(), "{\"verdict\":\"refused\"}\n");
     }
 
     #[test]

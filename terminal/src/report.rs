@@ -89,7 +89,7 @@ fn render(failure: &Failure, style: Style) -> String {
 
 /// Makes control characters visible: names come from media that nobody trusts yet, and a terminal obeys
 /// escape sequences. Line feeds and tabs stay.
-pub(crate) fn escape_controls(text: &str) -> String {
+pub fn escape_controls(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         let reorders = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

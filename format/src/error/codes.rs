@@ -135,6 +135,8 @@ codes! {
     UNSAFE_MEDIUM = "unsafe-medium" => Malformed;
     /// The folder holds no bundle, or several.
     WHICH_BUNDLE = "which-bundle" => Usage;
+    /// The site takes only what was scanned, and nobody attests it of this bundle.
+    SCAN_MISSING = "scan-missing" => Policy;
     /// The release must not follow what is installed.
     NOT_UPGRADABLE = "not-upgradable" => NotUpgradable;
     /// The release needs a newer `consign-site`.
@@ -248,4 +250,13 @@ codes! {
     KEY_UNKNOWN = "key-unknown" => Untrusted;
     /// There is nothing in the repository that could be delivered.
     NOTHING_FOUND = "nothing-found" => Failed;
+    // ---- verifying in CI (bundler)
+    /// The policy of image signatures cannot be used.
+    POLICY_MALFORMED = "policy-malformed" => Usage;
+    /// An image does not carry the signatures that the policy demands.
+    IMAGE_UNSIGNED = "image-unsigned" => Untrusted;
+    /// Something of a bundle could not be laid out for a scanner.
+    NOT_UNPACKED = "not-unpacked" => Malformed;
+    /// The policy has no rule for an image.
+    IMAGE_WITHOUT_RULE = "image-without-rule" => Policy;
 }

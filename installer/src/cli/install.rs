@@ -44,7 +44,8 @@ pub(super) struct Arguments {
 pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Failure> {
     let config = context.config()?;
     let mut site = Site::open_exclusive(context.store.clone())?;
-    let ask = Ask { retry: arguments.retry, enforce_expiry: arguments.enforce_expiry };
+    let (retry, enforce_expiry) = (arguments.retry, arguments.enforce_expiry);
+    let ask = Ask { retry, enforce_expiry, require_scan: config.require_scan };
     let order = Order { ask, dry_run: arguments.dry_run };
     let finished = runtime::block_on(install(context, arguments, &config, &mut site, order));
     if let Err(failure) = &finished

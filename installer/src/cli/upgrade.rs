@@ -46,7 +46,8 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
         return Ok(());
     };
     let program = Program { path, version: env!("CARGO_PKG_VERSION"), platform: platform(), ask_version: &ask_version };
-    let ask = Ask { enforce_expiry: arguments.enforce_expiry, ..Ask::default() };
+    let require_scan = context.config()?.require_scan;
+    let ask = Ask { enforce_expiry: arguments.enforce_expiry, require_scan, ..Ask::default() };
     let (clocks, progress) = (&context.machine.clocks, context.terminal.progress());
     let upgraded = upgrade(&mut site, bundle, ask, &program, clocks, progress)
         .inspect_err(|failure| count_refusal(&site, failure))?;

@@ -23,8 +23,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Failure> {
+    let require_scan = context.config()?.require_scan;
     let site = Site::open(context.store.clone())?;
-    let ask = Ask { enforce_expiry: arguments.enforce_expiry, ..Ask::default() };
+    let ask = Ask { enforce_expiry: arguments.enforce_expiry, require_scan, ..Ask::default() };
     let progress = context.terminal.progress();
     match verify_bundle(&site, &arguments.path, ask, &context.machine.clocks, progress)? {
         Checked::Release(verified) => tell(context, &verified),

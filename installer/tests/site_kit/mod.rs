@@ -87,6 +87,10 @@ impl TestSite {
         self.run(path, Order::default(), Export::new(&self.export_dir()))
     }
 
+    pub fn install_path_with(&self, path: &Path, order: Order) -> Result<Finished, Failure> {
+        self.run(path, order, Export::new(&self.export_dir()))
+    }
+
     fn run<H: Handoff>(&self, path: &Path, order: Order, handoff: H) -> Result<Finished, Failure> {
         let mut site = Site::open_exclusive(self.store())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

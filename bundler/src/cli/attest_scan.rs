@@ -1,0 +1,53 @@
+//! `consign attest-scan`.
+
+use std::path::{Path, PathBuf};
+
+use consign_format::error::Failure;
+
+use super::World;
+use super::verify::TrustArgs;
+use crate::attest::{Said, attest};
+use crate::sign::{self, KeyFile};
+
+/// Says of a bundle that it was scanned for malware and found clean: writes FILE.scan.json beside it, signed by the role
+/// `scan` of the root. The bundle itself does not change.
+///
+/// Where the root demands several signatures, each scanner runs this with the same report; signatures add up. A site
+/// whose site.toml says `require-scan = true` takes no bundle without it.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The bundle
+    #[arg(value_name = "FILE")]
+    bundle: PathBuf,
+    /// The scanner's report; its digest is attested, it stays with you
+    #[arg(long, value_name = "FILE")]
+    report: PathBuf,
+    /// The signing key (PKCS#8 PEM, Ed25519); without it trust/dev.key
+    #[arg(long, env = "CONSIGN_KEY_FILE", value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// What scanned, such as "clamav 1.4.6, signatures of 2026-11-22"
+    #[arg(long, value_name = "NAME", default_value = "unnamed")]
+    scanner: String,
+    /// The folder that was scanned: it must have been laid out from this very bundle, completely
+    #[arg(long, value_name = "DIR")]
+    unpacked: Option<PathBuf>,
+    #[command(flatten)]
+    trust: TrustArgs,
+}
+
+pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
+    let beside = Path::new(sign::TRUST_FOLDER).join(sign::DEVELOPMENT_KEY);
+    let KeyFile { key, warning } = sign::read_key(args.key.as_deref().unwrap_or(&beside))?;
+    warning.into_iter().for_each(|warning| world.terminal.warn(warning));
+    let (report, unpacked) = (args.report.as_path(), args.unpacked.as_deref());
+    let said = Said { report, scanner: &args.scanner, unpacked, now: world.now };
+    let attested = attest(&args.bundle, &args.trust.trust()?, &said, &key)?;
+    let missing = attested.threshold.saturating_sub(attested.signatures);
+    let enough = if missing == 0 { String::new() } else { format!(", {missing} more needed") };
+    let text = format!(
+        "wrote {}\n  bundle      {}\n  report      {}\n  signatures  {} of {}{enough}",
+        attested.path, attested.bundle, attested.report, attested.signatures, attested.threshold
+    );
+    world.terminal.result(&attested, text);
+    Ok(())
+}

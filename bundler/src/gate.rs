@@ -1,0 +1,218 @@
+//! `consign verify` as a gate: every check that can be made of a bundle is made, and every finding is told.
+//!
+//! A check ends in one of three ways, kept apart all the way to the report: it passed; it was refused; it could not be
+//! made, because something on this machine failed or because a check before it left nothing to look at.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use consign_format::Limits;
+use consign_format::error::{Exit, Failure};
+use consign_format::trust::chain::Vouched;
+use consign_format::trust::roots::RootChain;
+use consign_registry::manifest::{Manifest, Pointers};
+use consign_terminal::{Amount, Progress, report_json};
+
+use crate::bundle::kept::Kept;
+use crate::bundle::{self, BundleError, Open, Trust};
+use crate::medium::Medium;
+use crate::policy;
+
+pub mod asked;
+pub mod junit;
+pub mod report;
+pub mod sarif;
+
+pub use asked::{Asked, GateError};
+pub use report::{Check, Head, Kind, Outcome, Report, RootShown, Verdict};
+
+/// The report, and the first thing that was found, as the error that ends the run.
+pub struct Examined {
+    /// Everything.
+    pub report: Report,
+    /// What ends the run; nothing if the bundle is accepted.
+    pub failure: Option<Failure>,
+}
+
+/// Makes every check. The bundle is read once from end to end; a second time, in parts, only where a signature lies
+/// before the manifest that names it.
+pub fn examine(path: &Path, trust: &Trust, asked: &Asked<'_>, progress: &dyn Progress) -> Examined {
+    let tally = Tally { progress, read: AtomicU64::new(0) };
+    let mut notes = Notes::new(path);
+    match start(path, trust, asked, &tally) {
+        Ok(open) => {
+            notes.passed(Kind::Trust, None, RootShown::of_chain(&open.roots).text());
+            examine_open(path, trust, open, asked, &tally, &mut notes);
+        }
+        Err(failure) => {
+            notes.failed(Kind::Trust, None, failure);
+            let why = "nothing vouches for the bundle";
+            let kinds = [Kind::Content, Kind::State].into_iter().chain(asked.kinds());
+            kinds.for_each(|kind| notes.skipped(kind, why));
+        }
+    }
+    progress.done();
+    notes.report.bytes_read = tally.read.load(Ordering::Relaxed);
+    notes.finish()
+}
+
+fn start<'a>(path: &Path, trust: &Trust, asked: &Asked<'_>, tally: &'a Tally<'_>) -> Result<Open<Medium<'a>>, Failure> {
+    tally.phase("verifying", Amount::Bytes(bundle::length(path)?));
+    bundle::open_as(path, trust, asked.key, tally)
+}
+
+fn examine_open(
+    path: &Path,
+    trust: &Trust,
+    open: Open<Medium<'_>>,
+    asked: &Asked<'_>,
+    tally: &Tally<'_>,
+    notes: &mut Notes,
+) {
+    let (vouched, roots) = (&open.verified.vouched, open.roots.clone());
+    notes.report.head = Some(Head::of(vouched, &roots));
+    notes.report.bytes = bundle::length(path).ok();
+    judge_head(vouched, &roots, asked, notes);
+    let release = vouched.release.clone();
+    let mut kept = Kept::default();
+    kept.want_manifest(release.state, Limits::DEFAULT.state);
+    if let Some(policy) = asked.policy {
+        policy::judge::want(policy, &release.images, &mut kept);
+    }
+    let read = open.read_all_keeping(&mut kept).map_err(Failure::from).and_then(|members| {
+        if kept.is_incomplete() {
+            bundle::open_as(path, trust, asked.key, tally)?.read_only(&mut kept)?;
+        }
+        Ok(members)
+    });
+    let members = match read {
+        Ok(members) => members,
+        Err(failure) => {
+            notes.failed(Kind::Content, None, failure);
+            let why = "the content is not whole";
+            notes.skipped(Kind::State, why);
+            asked.policy.into_iter().for_each(|_| notes.skipped(Kind::ImageSignature, why));
+            return;
+        }
+    };
+    notes.report.members = Some(members);
+    notes.passed(Kind::Content, None, format!("{members} members are what was signed"));
+    match objects(&release.state, &kept) {
+        Ok(objects) => {
+            notes.report.objects = Some(objects);
+            notes.passed(Kind::State, None, format!("{objects} objects"));
+        }
+        Err(failure) => notes.failed(Kind::State, None, failure),
+    }
+    for judged in asked.policy.map(|policy| policy::judge(policy, &release.images, &kept)).unwrap_or_default() {
+        notes.judged(judged);
+    }
+}
+
+/// What can be told from the head alone.
+fn judge_head(vouched: &Vouched, roots: &RootChain, asked: &Asked<'_>, notes: &mut Notes) {
+    for (kind, answer) in asked.judge(vouched, roots) {
+        match answer {
+            Ok(note) => notes.passed(kind, None, note),
+            Err(error) => notes.failed(kind, None, error.into()),
+        }
+    }
+}
+
+fn objects(state: &consign_format::Digest, kept: &Kept) -> Result<usize, Failure> {
+    use consign_format::state::StateError;
+    let malformed = |reason| BundleError::State(StateError::Malformed(reason));
+    let manifest = kept.read(state).map_err(|_| malformed("its manifest is too large"))?;
+    let manifest = Manifest::parse(manifest, None).map_err(|_| malformed("its manifest is none"))?;
+    let layer = match &manifest.content {
+        Pointers::Image { layers, .. } if layers.len() == 1 => layers[0].digest,
+        _ => return Err(malformed("it must have one layer").into()),
+    };
+    let layer = kept.read(&layer).map_err(|_| malformed("its layer is too large, or missing"))?;
+    Ok(consign_format::state::read_layer(layer, &Limits::DEFAULT).map_err(BundleError::State)?.len())
+}
+
+/// The checks as they are made.
+struct Notes {
+    report: Report,
+    first: [Option<Failure>; 2],
+}
+
+impl Notes {
+    fn new(path: &Path) -> Self {
+        Notes { report: Report::of(path), first: [None, None] }
+    }
+
+    fn passed(&mut self, check: Kind, subject: Option<String>, note: String) {
+        self.note(Check { check, subject, outcome: Outcome::Passed, note: Some(note), findings: Vec::new() });
+    }
+
+    fn skipped(&mut self, check: Kind, why: &str) {
+        let note = Some(why.to_owned());
+        self.note(Check { check, subject: None, outcome: Outcome::Unchecked, note, findings: Vec::new() });
+    }
+
+    fn failed(&mut self, check: Kind, subject: Option<String>, failure: Failure) {
+        // Exit code 1 speaks of this machine: a file that cannot be read says nothing about the bundle.
+        let unchecked = matches!(failure.code().exit, Exit::Failed | Exit::Usage);
+        let outcome = if unchecked { Outcome::Unchecked } else { Outcome::Refused };
+        let findings = vec![report_json(&failure).error];
+        self.first[usize::from(unchecked)].get_or_insert(failure);
+        self.note(Check { check, subject, outcome, note: None, findings });
+    }
+
+    fn judged(&mut self, judged: policy::Judged) {
+        if judged.wrong.is_empty() {
+            return self.passed(Kind::ImageSignature, Some(judged.image), judged.why);
+        }
+        let failures: Vec<Failure> = judged.wrong.into_iter().map(Failure::from).collect();
+        let findings = failures.iter().map(|failure| report_json(failure).error).collect();
+        let (check, subject, outcome) = (Kind::ImageSignature, Some(judged.image), Outcome::Refused);
+        self.note(Check { check, subject, outcome, note: None, findings });
+        failures.into_iter().for_each(|failure| {
+            self.first[0].get_or_insert(failure);
+        });
+    }
+
+    fn note(&mut self, check: Check) {
+        self.report.checks.push(check);
+    }
+
+    /// What was refused ends the run before what could not be looked at.
+    fn finish(self) -> Examined {
+        let Notes { mut report, first: [refused, unchecked] } = self;
+        report.verdict = match (&refused, &unchecked) {
+            (Some(_), _) => Verdict::Refused,
+            (None, Some(_)) => Verdict::Unchecked,
+            (None, None) => Verdict::Accepted,
+        };
+        let failure = refused.or(unchecked);
+        report.error = failure.as_ref().map(|failure| report_json(failure).error);
+        Examined { report, failure }
+    }
+}
+
+/// Counts what is read, for whoever wants to know what a check costs.
+struct Tally<'a> {
+    progress: &'a dyn Progress,
+    read: AtomicU64,
+}
+
+impl Progress for Tally<'_> {
+    fn phase(&self, name: &str, amount: Amount) {
+        self.progress.phase(name, amount);
+    }
+
+    fn advance(&self, count: u64) {
+        self.read.fetch_add(count, Ordering::Relaxed);
+        self.progress.advance(count);
+    }
+
+    fn done(&self) {
+        self.progress.done();
+    }
+
+    fn note(&self, line: &str) {
+        self.progress.note(line);
+    }
+}
