@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use consign_format::Digest;
+use consign_format::trust::document::{Key, Role, Root};
+use consign_format::trust::envelope::Envelope;
+use consign_format::trust::keys::{SecretKey, Signer as _, key_id, sign};
 use consign_tests::command::{self, Invocation};
 use consign_tests::images::{self, Images, run};
 use consign_tests::registry::DockerRegistry;
@@ -94,17 +97,51 @@ impl Workshop {
              [linux/amd64]\n  plainHttp: ['{address}']\n  mirrors: {{registry.example: '{address}'}}\n"
         );
         fs::write(folder.join("release.yaml"), release).unwrap();
-        for arguments in [&["init", "-q", "-b", "main"][..], &["add", "."], &["commit", "-q", "-m", "agent"]] {
-            let identity = ["-c", "user.name=Ada", "-c", "user.email=ada@lumen.example", "-c", "commit.gpgsign=false"];
-            run(Command::new("git").args(identity).args(arguments).current_dir(&folder));
-        }
+        run(Command::new("git").args(["init", "-q", "-b", "main"]).current_dir(&folder));
         let workshop = Self { registry, folder };
+        workshop.commit();
         workshop.consign(["keys", "new", "--domain", "lumen"]).succeeds();
         workshop
     }
 
     pub(crate) fn consign<const N: usize>(&self, arguments: [&str; N]) -> Invocation {
         command::consign(arguments).in_folder(&self.folder).env("HOME", self.registry.folder())
+    }
+
+    /// Adds an image of one layer, a tar in whatever compression, and a manifest of the release that names it.
+    pub(crate) fn add_image(&self, name: &str, layer_type: &str, layer: &[u8]) {
+        let repository = format!("lumen/{name}");
+        let layer = self.push_blob(&repository, layer_type, layer);
+        let config = json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}});
+        let config = self.push_blob(&repository, "application/vnd.oci.image.config.v1+json", config.to_string());
+        let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
+        self.push_manifest(&repository, "1", MANIFEST, &manifest);
+        let pod = MANIFESTS
+            .replace("agent", name)
+            .replace("        - {name: tool, image: 'registry.example/lumen/tool:2'}\n", "");
+        fs::write(self.folder.join(format!("deploy/{name}.yaml")), pod).unwrap();
+        self.commit();
+    }
+
+    /// Gives the role `scan` to keys, so many of whom must sign, and the first root once more.
+    pub(crate) fn give_scan_role(&self, keys: &[&SecretKey], threshold: u64) {
+        let (file, key) = (self.folder.join("trust/1.root.json"), self.folder.join("trust/dev.key"));
+        let key = SecretKey::from_pem(&fs::read_to_string(key).unwrap()).unwrap();
+        let bytes = fs::read(&file).unwrap();
+        let mut root: Root = serde_json::from_slice(Envelope::parse("root", &bytes).unwrap().signed()).unwrap();
+        let id = |key: &SecretKey| key_id(&key.public()).unwrap();
+        for scanner in keys {
+            root.keys.insert(id(scanner), Key::ed25519(&scanner.public()));
+        }
+        root.scan = Some(Role { keyids: keys.iter().map(|key| id(key)).collect(), threshold });
+        fs::write(file, sign(&root, &[&key as &dyn consign_format::trust::keys::Signer]).unwrap()).unwrap();
+    }
+
+    fn commit(&self) {
+        for arguments in [&["add", "deploy"][..], &["commit", "-q", "-m", "agent"]] {
+            let identity = ["-c", "user.name=Ada", "-c", "user.email=ada@lumen.example", "-c", "commit.gpgsign=false"];
+            run(Command::new("git").args(identity).args(arguments).current_dir(&self.folder));
+        }
     }
 
     /// Locks anew, so that what was pushed since is found, and builds.
@@ -178,8 +215,9 @@ impl Workshop {
         self.push_manifest(repository, &fallback, INDEX, &index);
     }
 
-    fn push_blob(&self, repository: &str, media_type: &str, content: &str) -> Value {
-        let digest = Digest::of(content.as_bytes()).to_string();
+    fn push_blob(&self, repository: &str, media_type: &str, content: impl AsRef<[u8]>) -> Value {
+        let content = content.as_ref();
+        let digest = Digest::of(content).to_string();
         let file = self.folder.join("blob");
         fs::write(&file, content).unwrap();
         let start = format!("{}/v2/{repository}/blobs/uploads/", self.registry.url());
