@@ -11,6 +11,7 @@ use clap::CommandFactory as _;
 use consign_format::carriage::Carriage;
 use consign_format::receipt::Receipt;
 use consign_format::release::ReleaseManifest;
+use consign_format::trust::scan::ScanAttestation;
 use consign_terminal::ErrorDocument;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 
@@ -31,6 +32,10 @@ pub fn schemas() -> Vec<Generated> {
         schema::<Carriage>("carriage"),
         schema::<Receipt>("receipt"),
         schema::<ErrorDocument>("error"),
+        schema::<consign_bundler::gate::Report>("verify-report"),
+        schema::<consign_bundler::policy::PolicyFile>("verify-policy"),
+        schema::<consign_bundler::unpack::Listing>("unpacked"),
+        schema::<ScanAttestation>("scan-attestation"),
     ]
 }
 

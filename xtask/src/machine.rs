@@ -25,6 +25,7 @@ const FOR_SUITES: &[(&str, &str)] = &[
     ("podman", "podman"),
     ("containerd", "containerd"),
     ("runc", "runc"),
+    ("clamscan", "clamav"),
 ];
 
 /// Installs what the suites need and this machine lacks.

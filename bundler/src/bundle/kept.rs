@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
 
+use consign_format::archive::head::ArchiveError;
 use consign_format::{Digest, Limits};
 use consign_registry::manifest::{Manifest, Pointers};
 
@@ -79,6 +80,19 @@ impl Kept {
     }
 }
 
+/// Why reading ends before the bundle does.
+enum Stop {
+    /// Everything that was asked for was met.
+    Met,
+    Failed(BundleError),
+}
+
+impl From<ArchiveError> for Stop {
+    fn from(error: ArchiveError) -> Self {
+        Stop::Failed(error.into())
+    }
+}
+
 impl<R: Read + Seek> Open<R> {
     /// Reads every byte as [`Open::read_all`] does, and keeps what is asked for where it is met.
     ///
@@ -96,11 +110,18 @@ impl<R: Read + Seek> Open<R> {
     }
 
     /// Reads what is asked for and was not met before: a layer may lie before the manifest that names it. All else is
-    /// passed by.
+    /// passed by, and nothing is looked at once everything was met.
     ///
     /// # Errors
     /// What a site would say.
     pub fn read_only(self, kept: &mut Kept) -> Result<(), BundleError> {
-        self.each_blob(|digest, size, content| Ok(kept.take(digest, size, content)))
+        let read = self.each_blob(|digest, size, content| match kept.is_incomplete() {
+            true => Ok(kept.take(digest, size, content)),
+            false => Err(Stop::Met),
+        });
+        match read {
+            Ok(()) | Err(Stop::Met) => Ok(()),
+            Err(Stop::Failed(error)) => Err(error),
+        }
     }
 }
