@@ -135,6 +135,8 @@ impl Site {
         }
         let lock = lock::take(&store)?;
         let mut site = Site::open(store)?;
+        // Needed last, for the receipt; missed then, it would be missed after everything has been changed.
+        site.key()?;
         site.lock = Some(lock);
         Ok(site)
     }

@@ -35,6 +35,13 @@ impl Site {
         site
     }
 
+    /// Another site, the same to the byte.
+    pub fn copy(&self) -> Self {
+        let copy = Self::bare();
+        run(std::process::Command::new("cp").arg("-a").arg(self.root.path().join(".")).arg(copy.root.path()));
+        copy
+    }
+
     /// `consign-site` with this site's folder.
     pub fn invoke<const N: usize>(&self, arguments: [&str; N]) -> Invocation {
         command::consign_site(["--root-dir"]).arg(self.root.path()).args(arguments)

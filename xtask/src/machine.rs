@@ -16,8 +16,9 @@ const FOR_SUITES: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("kubectl", "kubernetes-client"),
     ("time", "time"),
-    ("curl", "curl"),
-    ("kubectl", "kubernetes-client"),
+    ("strace", "strace"),
+    // libFuzzer is C++.
+    ("c++", "g++"),
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),

@@ -1,4 +1,4 @@
-//! The chores of this project: `cargo xtask demo | test | check | bench | schemas | docs | tools`.
+//! The chores of this project: `cargo xtask demo | test | check | bench | fuzz | schemas | docs | tools`.
 //!
 //! Nothing but the toolchain has to be there first: a chore installs what it needs and says so before it does.
 //! It never decides what is right; it runs the programs that do, and adds up what they say.
@@ -8,6 +8,7 @@
 mod bench;
 mod check;
 mod demo;
+mod fuzz;
 mod machine;
 mod step;
 mod suites;
@@ -26,6 +27,8 @@ cargo xtask CHORE
   test --quick     unit tests and the fast suites only: no root, no Go
   check            formatting, lints, licences and sources of dependencies, generated files, docs
   bench            load and verify of a 2 GB bundle as ratios to cat, sync and openssl
+  fuzz [--seconds N] [TARGET..]
+                   libFuzzer on every reader of hostile bytes (20 s each), or on those named
   schemas          writes schemas/ from the types
   docs             writes docs/cli.md from the command lines
   tools            builds the test cluster, helm and kustomize; prints where they are
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         ["test", "--quick"] => suites::quick(),
         ["check"] => check::run(),
         ["bench", rest @ ..] => bench::run(rest),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["schemas"] => generate("schemas"),
         ["docs"] => generate("docs"),
         ["tools"] => machine::tools().map(|found| found.print()),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
-use crate::machine;
+use crate::{fuzz, machine};
 use crate::step::{Failed, Step, root, target};
 use crate::tally::Tally;
 
@@ -14,7 +14,13 @@ pub(crate) fn all() -> Result<(), Failed> {
     // The suites start both programs from the target folder.
     Step::cargo(["build", "--workspace", "--bins"]).run()?;
     let test = Step::cargo(["test", "--workspace", "--no-fail-fast"]);
-    run(test.env("PATH", tools.search_path()?).env("CONSIGN_BIN_DIR", target().join("debug")))
+    let tested = run(test.env("PATH", tools.search_path()?).env("CONSIGN_BIN_DIR", target().join("debug")));
+    // Also after a failed test: one run should say all that is wrong.
+    let fuzzed = fuzz::bounded();
+    match (tested, fuzzed) {
+        (Err(tested), Err(fuzzed)) => Err(Failed::new(format!("{}; {}", tested.message, fuzzed.message))),
+        (tested, fuzzed) => tested.and(fuzzed),
+    }
 }
 
 /// What needs neither root nor Go: unit tests, and the suites about the house itself.

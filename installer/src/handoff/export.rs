@@ -104,12 +104,15 @@ impl Export {
         let changes = self.changes(desired)?;
         let target = self.target(&desired.product);
         let files = files_of(desired)?;
+        let fresh = self.folder.join(format!(".{}.new", desired.product));
+        // What a run left that was cut off, on either side of the exchange.
+        remove(&fresh)?;
         if read_files(&target)? == files {
+            // That run's exchange may not be on the disk yet, and what follows says that it is.
+            Folder::open(&self.folder)?.sync()?;
             return Ok(changes);
         }
         create_dir(&self.folder, 0o755)?;
-        let fresh = self.folder.join(format!(".{}.new", desired.product));
-        remove(&fresh)?;
         create_dir(&fresh, 0o755)?;
         for (name, content) in &files {
             write_file(&fresh.join(name), content, 0o644)?;
@@ -248,7 +251,9 @@ mod tests {
             names(&dir.path().join("p")),
             [".consign-export", "0000-configmap-n-a.yaml", "0001-configmap-n-b.yaml"]
         );
+        std::fs::create_dir(dir.path().join(".p.new")).unwrap();
         assert!(export.write(&desired(&["a", "b"])).unwrap().is_unchanged());
+        assert_eq!(names(dir.path()), ["p"], "what a run left that was cut off is gone");
         let second = export.write(&desired(&["b"])).unwrap().counts();
         assert_eq!((second.unchanged, second.deleted), (1, 1));
         assert_eq!(names(&dir.path().join("p")), [".consign-export", "0000-configmap-n-b.yaml"]);

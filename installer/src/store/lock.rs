@@ -1,11 +1,12 @@
 //! One run at a time: whoever changes a site holds the lock of its store until the end of the run.
 //!
-//! The kernel lets go of it when the process ends, however it ends; so there is no stale lock to clean up.
+//! The kernel lets go of it when the process ends, however it ends; so there is no stale lock to clean up. What a run
+//! that was cut off had half written is: whoever takes the lock knows that nobody writes any more, and removes it.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 
-use consign_registry::durable::{DurableError, Step};
+use consign_registry::durable::{DurableError, Folder, Step};
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::{Store, StoreError};
@@ -16,22 +17,59 @@ pub struct Lock {
     _file: File,
 }
 
-/// Takes the lock, or refuses at once if another run has it.
+/// Takes the lock, or refuses at once if another run has it. Drafts of a run that was cut off are removed.
 pub fn take(store: &Store) -> Result<Lock, StoreError> {
     let path = store.dir().join("lock");
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits() as i32);
     let file = options.open(&path).map_err(|source| DurableError::io(Step::Create, &path, source))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Lock { _file: file }),
+        Ok(()) => {
+            remove_drafts(store)?;
+            Ok(Lock { _file: file })
+        }
         Err(error) if error == rustix::io::Errno::WOULDBLOCK => Err(StoreError::Busy { dir: store.dir().to_owned() }),
         Err(error) => Err(DurableError::io(Step::Create, &path, error).into()),
     }
 }
 
+/// Removes the drafts of small files; those of blobs are removed by who opens the blobs.
+fn remove_drafts(store: &Store) -> Result<(), StoreError> {
+    let dir = store.dir();
+    let mut folders: Vec<_> =
+        ["trust", "trust/domains", "repositories", "releases", "receipts", "journal"].map(|name| dir.join(name)).into();
+    folders.extend(store.config_file().parent().map(ToOwned::to_owned));
+    let products = dir.join("products");
+    if let Ok(domains) = std::fs::read_dir(&products) {
+        folders.extend(domains.flatten().filter(|entry| entry.path().is_dir()).map(|entry| entry.path()));
+    }
+    for folder in folders.iter().filter(|folder| folder.is_dir()) {
+        Folder::open(folder)?.remove_drafts()?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_half_written_is_gone_once_the_lock_is_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::at(root.path());
+        store.create().unwrap();
+        consign_registry::durable::create_dir(&store.dir().join("products/dev"), 0o755).unwrap();
+        let places = ["trust", "trust/domains", "products/dev", "repositories", "releases", "receipts"];
+        for place in places {
+            std::fs::write(store.dir().join(place).join(".draft-1-2"), "half").unwrap();
+            std::fs::write(store.dir().join(place).join("kept"), "whole").unwrap();
+        }
+        drop(take(&store).unwrap());
+        for place in places {
+            assert!(!store.dir().join(place).join(".draft-1-2").exists(), "{place}");
+            assert!(store.dir().join(place).join("kept").exists(), "{place}");
+        }
+    }
 
     #[test]
     fn the_second_run_is_refused_until_the_first_has_ended() {
