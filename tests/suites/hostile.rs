@@ -1,0 +1,50 @@
+//! The hostile table: everything that a courier, a stranger or a thief of keys may hand to a site, row by row.
+//!
+//! Every case goes through the real programs. It asserts the exit code, the error's name and what the message speaks of,
+//! and that what the registry serves, what the state and the cluster hold and what lies on the medium are byte for byte
+//! what they were. Each row leaves a line in the file that `CONSIGN_HOSTILE_TABLE` names; `cargo xtask hostile` makes
+//! the table of them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a suite reports by panicking, and what it writes need not survive a power cut"
+)]
+
+#[path = "hostile/form.rs"]
+mod form;
+#[path = "hostile/ground.rs"]
+mod ground;
+#[path = "hostile/trial.rs"]
+mod trial;
+
+use trial::Row;
+
+/// Rows that cannot be shown yet, and why. Nothing else may be missing.
+const NOT_SHOWN: &[(u8, &str)] = &[];
+
+/// How many rows the table has.
+const ROWS: u8 = 81;
+
+/// All rooms.
+fn rooms() -> Vec<&'static [Row]> {
+    vec![form::ROWS]
+}
+
+#[test]
+fn every_row_of_the_table_is_here_once() {
+    let mut numbers: Vec<u8> = rooms().into_iter().flatten().map(|row| row.number).collect();
+    numbers.extend(NOT_SHOWN.iter().map(|(number, _)| *number));
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=ROWS).collect::<Vec<_>>());
+    for (number, why) in NOT_SHOWN {
+        trial::note(*number, "", "", "NOT SHOWN", why);
+    }
+}
+
+#[test]
+fn form() {
+    trial::run(form::ROWS);
+}
