@@ -13,10 +13,20 @@
     reason = "a suite reports by panicking, and what it writes need not survive a power cut"
 )]
 
+#[path = "hostile/counters.rs"]
+mod counters;
+#[path = "hostile/curve.rs"]
+mod curve;
 #[path = "hostile/form.rs"]
 mod form;
 #[path = "hostile/ground.rs"]
 mod ground;
+#[path = "hostile/keys.rs"]
+mod keys;
+#[path = "hostile/metadata.rs"]
+mod metadata;
+#[path = "hostile/roots.rs"]
+mod roots;
 #[path = "hostile/trial.rs"]
 mod trial;
 
@@ -30,7 +40,7 @@ const ROWS: u8 = 81;
 
 /// All rooms.
 fn rooms() -> Vec<&'static [Row]> {
-    vec![form::ROWS]
+    vec![form::ROWS, metadata::ROWS, keys::ROWS, roots::ROWS, counters::ROWS]
 }
 
 #[test]
@@ -47,4 +57,24 @@ fn every_row_of_the_table_is_here_once() {
 #[test]
 fn form() {
     trial::run(form::ROWS);
+}
+
+#[test]
+fn metadata() {
+    trial::run(metadata::ROWS);
+}
+
+#[test]
+fn keys() {
+    trial::run(keys::ROWS);
+}
+
+#[test]
+fn roots() {
+    trial::run(roots::ROWS);
+}
+
+#[test]
+fn counters() {
+    trial::run(counters::ROWS);
 }

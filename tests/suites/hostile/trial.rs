@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use consign_tests::command::{Invocation, Outcome};
+use consign_tests::command::{Invocation, Outcome, search_path};
 use consign_tests::forge::Forge;
 
 use super::ground::{Ground, Medium};
@@ -72,7 +72,14 @@ impl Trial {
         condition
     }
 
-    /// Says that two things hold beside what is asserted for every refusal.
+    /// Whether a program of this name is here, which is also its Debian package's.
+    pub(crate) fn needs_program(&mut self, program: &str) -> bool {
+        let folders = search_path();
+        let found = std::env::split_paths(&folders).any(|folder| folder.join(program).is_file());
+        self.needs(found, &format!("{program} is not installed (apt-get install {program})"))
+    }
+
+    /// Says what else was held to.
     pub(crate) fn notes(&mut self, what: &'static str) {
         self.untouched.insert(what);
     }
