@@ -13,6 +13,8 @@
     reason = "a suite reports by panicking, and what it writes need not survive a power cut"
 )]
 
+#[path = "hostile/codec.rs"]
+mod codec;
 #[path = "hostile/counters.rs"]
 mod counters;
 #[path = "hostile/curve.rs"]
@@ -23,10 +25,14 @@ mod form;
 mod ground;
 #[path = "hostile/keys.rs"]
 mod keys;
+#[path = "hostile/medium.rs"]
+mod medium;
 #[path = "hostile/metadata.rs"]
 mod metadata;
 #[path = "hostile/roots.rs"]
 mod roots;
+#[path = "hostile/state.rs"]
+mod state;
 #[path = "hostile/trial.rs"]
 mod trial;
 
@@ -40,7 +46,7 @@ const ROWS: u8 = 81;
 
 /// All rooms.
 fn rooms() -> Vec<&'static [Row]> {
-    vec![form::ROWS, metadata::ROWS, keys::ROWS, roots::ROWS, counters::ROWS]
+    vec![form::ROWS, metadata::ROWS, keys::ROWS, roots::ROWS, counters::ROWS, codec::ROWS, medium::ROWS, state::ROWS]
 }
 
 #[test]
@@ -77,4 +83,19 @@ fn roots() {
 #[test]
 fn counters() {
     trial::run(counters::ROWS);
+}
+
+#[test]
+fn codec() {
+    trial::run(codec::ROWS);
+}
+
+#[test]
+fn medium() {
+    trial::run(medium::ROWS);
+}
+
+#[test]
+fn state() {
+    trial::run(state::ROWS);
 }

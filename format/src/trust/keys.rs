@@ -132,7 +132,8 @@ pub(super) fn parse_public(document: &str, id: &str, key: &Key) -> Result<Verify
     let refuse = |reason| TrustError::WeakKey { document: document.to_owned(), key: id.to_owned(), reason };
     let bytes = key.public_bytes().ok_or_else(|| refuse("its type, scheme or length is another"))?;
     let parsed = VerifyingKey::from_bytes(&bytes).map_err(|_| refuse("not a point of the curve"))?;
-    if parsed.to_bytes() != bytes {
+    // What was parsed remembers how it was written; the point itself has one encoding.
+    if parsed.to_edwards().compress().to_bytes() != bytes {
         return Err(refuse("not the canonical encoding"));
     }
     if parsed.is_weak() {

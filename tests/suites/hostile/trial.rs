@@ -43,7 +43,7 @@ const ALL: &str = "registry, state, cluster, medium";
 /// A row being tried.
 pub(crate) struct Trial {
     exits: &'static [i32],
-    ground: Option<Ground>,
+    pub(crate) ground: Option<Ground>,
     observed: BTreeSet<i32>,
     untouched: BTreeSet<&'static str>,
     missing: Option<String>,
@@ -126,6 +126,13 @@ impl Trial {
         let ground = self.ground.take().map(Ground::again);
         self.ground = ground;
         outcome
+    }
+
+    /// Lets the site rightly take a bundle; the site goes on from there.
+    pub(crate) fn prepares(&mut self, bundle: &[u8]) {
+        self.ground().site.export(Medium::of(bundle).path()).succeeds();
+        let ground = self.ground.take().map(Ground::again);
+        self.ground = ground;
     }
 
     /// A run that must succeed.
