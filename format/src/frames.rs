@@ -13,6 +13,8 @@ use crate::{Digest, verify};
 
 /// The level packed members are written at.
 pub const LEVEL: i32 = 3;
+/// The largest window a frame may ask for: a power of two that holds its content.
+const WINDOW_MAX: u64 = FRAME_SIZE;
 /// The first four bytes of a frame (RFC 8878 §3.1.1).
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -55,11 +57,29 @@ pub(crate) fn decode(stored: &[u8], left: u64) -> Result<Vec<u8>, FrameError> {
     if !matches!(zstd_safe::get_frame_content_size(stored), Ok(Some(size)) if size == expected) {
         return Err(FrameError("it does not hold as many bytes as it must"));
     }
+    if window(stored).is_none_or(|window| window > WINDOW_MAX) {
+        return Err(FrameError("it asks for a dictionary, or for a larger window than any such frame needs"));
+    }
     let plain = zstd::bulk::decompress(stored, expected as usize).map_err(|_| FrameError("it cannot be decoded"))?;
     if plain.len() as u64 != expected {
         return Err(FrameError("it does not hold as many bytes as it must"));
     }
     Ok(plain)
+}
+
+/// The window that a frame's header asks for (RFC 8878 §3.1.1.1); `None` where it asks for a dictionary, or ends early.
+fn window(stored: &[u8]) -> Option<u64> {
+    let descriptor = *stored.get(MAGIC.len())?;
+    if descriptor & 0b11 != 0 {
+        return None;
+    }
+    // A single segment: the window is the content, whose size was checked.
+    if descriptor & 0b10_0000 != 0 {
+        return Some(FRAME_SIZE);
+    }
+    let byte = u64::from(*stored.get(MAGIC.len() + 1)?);
+    let base = 1_u64 << (10 + (byte >> 3));
+    Some(base + base / 8 * (byte & 0b111))
 }
 
 /// Unpacks a whole packed member that lies in memory or in a file of its own.

@@ -76,7 +76,7 @@ pub async fn install_bundle<H: Handoff>(
     let memory = memory(site, &domain, &roots, product.as_ref(), &vouched.approval.product)?;
     let admission = admit(&vouched, &memory, order.ask, &effective_now(site, &domain, clocks))?;
     let blobs = site.store.blobs()?;
-    let supply = supply(&vouched.release, &vouched.carriage, &blobs)?;
+    let supply = supply(&vouched.release, &vouched.carriage, &blobs, &site.store.held_blobs()?)?;
     check_room(&supply, site.store.dir(), free_room(site.store.dir())?)?;
     let handoff = connect().await?;
     if order.dry_run {

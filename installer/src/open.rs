@@ -100,6 +100,8 @@ pub fn open(path: &Path) -> Result<Medium, OpenError> {
     let what = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => return Ok(Medium::new(file, path, false)),
         FileType::BlockDevice => return Ok(Medium::new(file, path, true)),
+        // Named like a bundle, it was put there to be taken for one; any other folder is a stick.
+        FileType::Directory if path.extension().is_some_and(|extension| extension == EXTENSION) => "a folder",
         FileType::Directory => return open(&the_one_in(path)?),
         FileType::Fifo => "a pipe",
         FileType::Socket => "a socket",
@@ -147,11 +149,13 @@ mod tests {
         assert!(open(&at("a.consign")).is_ok());
         symlink(at("a.consign"), at("link")).unwrap();
         rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        std::fs::create_dir(at("folder.consign")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
         for (path, what) in [
             (at("link"), "a symbolic link"),
             (at("pipe"), "a pipe"),
             (PathBuf::from("/dev/zero"), "a character device"),
+            (at("folder.consign"), "a folder"),
         ] {
             let error = open(&path).unwrap_err();
             assert!(matches!(error, OpenError::Unsafe { what: found, .. } if found == what), "{error:?}");

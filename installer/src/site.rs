@@ -170,6 +170,8 @@ impl Site {
                 // Of several domains, the one whose first root is in the bundle has the better reason to tell.
                 Err(error) => match (&refusal, &error) {
                     (Some(_), TrustError::RootForeign { .. }) => {}
+                    (Some(known), TrustError::OtherDomain { .. })
+                        if !matches!(known, TrustError::RootForeign { .. }) => {}
                     _ => refusal = Some(error),
                 },
             }

@@ -80,13 +80,22 @@ impl Coded for SupplyError {
     }
 }
 
-/// Finds what is to be loaded.
-pub fn supply(release: &ReleaseManifest, carriage: &Carriage, blobs: &BlobFolder) -> Result<Supply, SupplyError> {
+/// Finds what is to be loaded. Of the blobs that are here, those that no release `held` at the site speaks of were left
+/// by a run that was cut off, or put there by somebody: they are hashed before they count.
+pub fn supply(
+    release: &ReleaseManifest,
+    carriage: &Carriage,
+    blobs: &BlobFolder,
+    held: &BTreeSet<Digest>,
+) -> Result<Supply, SupplyError> {
     let carried = carried(carriage);
     let mut supply = Supply::default();
     let mut missing = Vec::new();
     for blob in &release.blobs {
         if blobs.contains(&blob.digest, blob.size)? {
+            if !held.contains(&blob.digest) {
+                rehash(blobs, &blob.digest)?;
+            }
             continue;
         }
         if !carried.contains(&blob.digest) {
@@ -99,6 +108,13 @@ pub fn supply(release: &ReleaseManifest, carriage: &Carriage, blobs: &BlobFolder
     match missing.first() {
         Some(first) => Err(SupplyError::BaseMissing { count: missing.len(), first: *first }),
         None => Ok(supply),
+    }
+}
+
+fn rehash(blobs: &BlobFolder, digest: &Digest) -> Result<(), BlobError> {
+    match blobs.rehash(digest) {
+        Err(BlobError::Mismatch { .. }) => Err(BlobError::Foreign { path: blobs.path(digest) }),
+        other => other.map(|_| ()),
     }
 }
 

@@ -13,6 +13,7 @@
 pub mod cluster;
 pub mod command;
 pub mod desk;
+pub mod forge;
 pub mod generated;
 pub mod images;
 pub mod programs;
@@ -21,3 +22,4 @@ pub mod sample;
 pub mod site;
 pub mod skip;
 pub mod tools;
+pub mod untouched;

@@ -1,7 +1,7 @@
 //! The far side of a test: a folder in which `consign-site` keeps everything, enrolled, and its registry served.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -28,10 +28,7 @@ impl Site {
     /// A site that trusts the root in `trust`, by its fingerprint.
     pub fn enrolled(trust: &Path) -> Self {
         let site = Self::bare();
-        let root = trust.join("1.root.json");
-        let bytes = std::fs::read(&root).unwrap_or_else(|error| panic!("{}: {error}", root.display()));
-        let fingerprint = Digest::of(&bytes).hex();
-        site.invoke(["enrol", "--site", "ward-7", "--root-sha256", &fingerprint]).option("--root", root).succeeds();
+        site.enrol(&trust.join("1.root.json")).succeeds();
         site
     }
 
@@ -40,6 +37,13 @@ impl Site {
         let copy = Self::bare();
         run(std::process::Command::new("cp").arg("-a").arg(self.root.path().join(".")).arg(copy.root.path()));
         copy
+    }
+
+    /// `enrol` with a root and its fingerprint, not run yet.
+    pub fn enrol(&self, root: &Path) -> Invocation {
+        let bytes = std::fs::read(root).unwrap_or_else(|error| panic!("{}: {error}", root.display()));
+        let fingerprint = Digest::of(&bytes).hex();
+        self.invoke(["enrol", "--site", "ward-7", "--root-sha256", &fingerprint]).option("--root", root)
     }
 
     /// `consign-site` with this site's folder.
@@ -137,6 +141,23 @@ impl Served {
     /// `docker://ADDRESS/NAME`, for skopeo.
     pub fn docker(&self, name: &str) -> String {
         format!("docker://{}/{name}", self.address)
+    }
+
+    /// What is answered to a plain GET: the status and the body.
+    pub fn get(&self, path: &str) -> (u16, Vec<u8>) {
+        self.ask("GET", path)
+    }
+
+    /// What is answered to a request without a body: the status and the body.
+    pub fn ask(&self, method: &str, path: &str) -> (u16, Vec<u8>) {
+        let mut connection = std::net::TcpStream::connect(&self.address).expect("the site's registry listens");
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
+        connection.write_all(request.as_bytes()).expect("the registry reads");
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer).expect("the registry answers");
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("the end of the headers");
+        let status = std::str::from_utf8(&answer[9..12]).ok().and_then(|text| text.parse().ok());
+        (status.expect("a status line"), answer.split_off(end + 4))
     }
 
     /// What skopeo gets as the manifest of `name` (`host/repository:tag` or `@digest`).

@@ -24,6 +24,7 @@ fn archive() -> Vec<ArchiveError> {
             source: io::Error::other("Input/output error (os error 5)"),
         },
         ArchiveError::Truncated { offset: 4096, member: member() },
+        ArchiveError::Missing { offset: 131_072, member: member() },
         ArchiveError::NotABundle,
         ArchiveError::Malformed { offset: 4096, reason: "the padding of index.json is not zero".to_owned() },
         ArchiveError::OverLimit { what: "metadata/targets.json".to_owned(), limit: 1 << 20 },

@@ -19,6 +19,8 @@ const FOR_SUITES: &[(&str, &str)] = &[
     ("strace", "strace"),
     // libFuzzer is C++.
     ("c++", "g++"),
+    ("faketime", "faketime"),
+    ("strace", "strace"),
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),

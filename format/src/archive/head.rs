@@ -51,6 +51,14 @@ pub enum ArchiveError {
         /// The member.
         member: String,
     },
+    /// A member that the carriage lists is not where it must be; what follows it is.
+    #[error("{member} is signed and missing: it should stand at byte {offset}")]
+    Missing {
+        /// The offset in the bundle.
+        offset: u64,
+        /// The member.
+        member: String,
+    },
     /// The first bytes are not those of a bundle.
     #[error("this is not a Consign bundle of a version this program reads")]
     NotABundle,
@@ -108,6 +116,7 @@ impl Coded for ArchiveError {
             ArchiveError::Unreadable { .. } => codes::MEDIUM_UNREADABLE,
             ArchiveError::Encrypted | ArchiveError::Undecryptable { .. } => codes::CANNOT_DECRYPT,
             ArchiveError::Truncated { .. } => codes::TRUNCATED,
+            ArchiveError::Missing { .. } => codes::MEMBER_MISSING,
             ArchiveError::NotABundle => codes::NOT_A_BUNDLE,
             ArchiveError::NoRelease => codes::NO_RELEASE,
             ArchiveError::Malformed { .. } | ArchiveError::Frame { .. } => codes::ARCHIVE_MALFORMED,
@@ -128,6 +137,9 @@ impl Coded for ArchiveError {
             ArchiveError::Undecryptable { .. } => Undecryptable::HINT,
             ArchiveError::Truncated { .. } => {
                 "the copy to the medium was not finished; copy it again and unmount before pulling it"
+            }
+            ArchiveError::Missing { .. } => {
+                "the bundle is not whole; copy it again or ask for another, nothing was changed"
             }
             ArchiveError::NotABundle => "check that this is the .consign file, not compressed and not renamed",
             ArchiveError::NoRelease => "`consign-site install` takes it; for this command name a bundle of a release",

@@ -49,8 +49,8 @@ impl<R: Read + Seek> Payload<R> {
         mut visit: impl FnMut(&Member, Place, &mut Content<'_, R>) -> Result<(), E>,
     ) -> Result<(), E> {
         let Payload { mut source, members } = self;
-        for member in &members {
-            let place = expect_header(&mut source, member)?;
+        for (n, member) in members.iter().enumerate() {
+            let place = expect_header(&mut source, member, &members[n + 1..])?;
             let mut content = Content::new(&mut source, member);
             let visited = visit(member, place, &mut content);
             if let Some(failure) = content.failure.take() {
@@ -65,15 +65,19 @@ impl<R: Read + Seek> Payload<R> {
     }
 }
 
-/// Makes the header anew and compares: the one check that covers every trick a tar can play.
-fn expect_header<R: Read>(source: &mut Source<R>, member: &Member) -> Result<Place, ArchiveError> {
+/// Makes the header anew and compares: the one check that covers every trick a tar can play. Only when it fails is it
+/// asked why: a member that is `later` in the list, or the end, says that this one was left out.
+fn expect_header<R: Read>(source: &mut Source<R>, member: &Member, later: &[Member]) -> Result<Place, ArchiveError> {
     let offset = source.offset;
     let malformed = |reason: String| ArchiveError::Malformed { offset, reason };
     let expected = header::canonical(&member.name, member.length).map_err(|e| malformed(e.to_string()))?;
     let mut block = [0; 512];
     source.fill(&mut block, &member.name)?;
     if block != expected {
+        let missing = || ArchiveError::Missing { offset, member: member.name.clone() };
         return Err(match header::parse(&block) {
+            _ if block == [0; 512] => missing(),
+            Ok((found, _)) if later.iter().any(|member| member.name == found) => missing(),
             Ok((found, _)) if found != member.name => malformed(format!("expected {}, found {found}", member.name)),
             _ => malformed(format!("the header of {} is not the canonical one", member.name)),
         });

@@ -93,13 +93,28 @@ impl RootChain {
                 v if v < self.first => self.check_forebear(v, file, &offered[v as usize])?,
                 v if v <= newest => {
                     if self.files[(v - self.first) as usize] != *file {
-                        return Err(TrustError::RootForeign { version });
+                        return Err(self.foreign(version, file));
                     }
                 }
                 _ => chain.append(file)?,
             }
         }
         Ok(chain)
+    }
+
+    /// Why a root is not the known one of its version. Another domain may have been founded with the same keys: that is
+    /// a mix-up, and said so; everything else is a stranger's.
+    fn foreign(&self, version: u64, file: &[u8]) -> TrustError {
+        let document = file_name(version);
+        let ours = |other: &ParsedRoot| {
+            Envelope::parse(&document, file).is_ok_and(|envelope| self.newest.check_signed_by(&envelope, other).is_ok())
+        };
+        match parse(file, &document).ok().filter(ours) {
+            Some(other) if other.root.domain != *self.domain() => {
+                TrustError::OtherDomain { expected: self.domain().clone(), found: other.root.domain }
+            }
+            _ => TrustError::RootForeign { version },
+        }
     }
 
     /// Checks a root older than the enrolled one: it must lead, link by link, to the enrolled one.

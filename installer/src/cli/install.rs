@@ -109,10 +109,16 @@ fn tell_installed(context: &Context<'_>, installed: &Installed) {
         ("export", _) => "not known: the objects are in a folder for somebody else to apply".to_owned(),
         (_, objects) => format!("{objects} objects healthy"),
     };
+    let already = if installed.already_current {
+        format!(
+            "already at sequence {}: {} {} was installed before",
+            installed.sequence, installed.product, installed.version
+        )
+    } else {
+        format!("{} {} is installed", installed.product, installed.version)
+    };
     let human = format!(
-        "{} {} is installed\nsequence  {}\nrelease   {}\nloaded    {}\nobjects   {}\nhealth    {health}\nreceipt   {}",
-        installed.product,
-        installed.version,
+        "{already}\nsequence  {}\nrelease   {}\nloaded    {}\nobjects   {}\nhealth    {health}\nreceipt   {}",
         installed.sequence,
         installed.release,
         consign_terminal::bytes(installed.loaded.written),

@@ -1,5 +1,7 @@
 //! Release manifests, kept as they were signed: what a rollback and the registry read long after the medium is gone.
 
+use std::collections::BTreeSet;
+
 use consign_format::Digest;
 use consign_format::Limits;
 use consign_format::release::ReleaseManifest;
@@ -17,6 +19,17 @@ impl Store {
             return Err(StoreError::damaged(&path, "it is not the manifest that was signed"));
         }
         Ok(write_file(&path, &bytes, 0o444)?)
+    }
+
+    /// The blobs of every release that some product holds: each was hashed when it was loaded.
+    pub fn held_blobs(&self) -> Result<BTreeSet<Digest>, StoreError> {
+        let mut held = BTreeSet::new();
+        for product in self.products()? {
+            for release in product.held() {
+                held.extend(self.read_release(&release.digest)?.blobs.iter().map(|blob| blob.digest));
+            }
+        }
+        Ok(held)
     }
 
     /// Reads a release manifest back; it must be there and be the one its name says.

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use consign_tests::desk::Desk;
 use consign_tests::sample::replace;
 use consign_tests::site::Site;
+use consign_tests::untouched::Untouched;
 
 /// A small release, as bytes, and a site that has the one before it.
 struct Small {
@@ -75,29 +76,6 @@ fn members(bytes: &[u8]) -> Vec<(String, usize, usize)> {
     found
 }
 
-/// What refusing may leave behind: a count, roots, and blobs whose digest held.
-fn kept(site: &Site) -> BTreeMap<PathBuf, String> {
-    let mut all = site.snapshot();
-    all.retain(|path, _| {
-        let path = path.to_string_lossy();
-        !path.contains("/trust") && !path.contains("/journal") && !path.ends_with("lock")
-    });
-    all
-}
-
-/// Asserts that nothing that was there before has changed, and nothing is new but blobs whose name is their digest.
-fn assert_untouched(before: &BTreeMap<PathBuf, String>, site: &Site, what: &str) {
-    let after = kept(site);
-    for (path, was) in before {
-        assert_eq!(after.get(path), Some(was), "{what}: {} has changed", path.display());
-    }
-    for (path, is) in after.iter().filter(|(path, _)| !before.contains_key(*path)) {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let is_blob = path.to_string_lossy().contains("/blobs/sha256/") && is.ends_with(&format!("sha256:{name}"));
-        assert!(is_blob, "{what}: {} is new: {is}", path.display());
-    }
-}
-
 /// Tries a spoiled bundle on the site; returns the exit code and the name of the error.
 fn refused(site: &Site, bytes: &[u8], what: &str) -> (i32, String) {
     let file = tempfile::Builder::new().suffix(".consign").tempfile().unwrap();
@@ -115,7 +93,7 @@ fn a_flipped_bit_is_refused_wherever_it_is() {
     }
     let small = small();
     let site = small.site();
-    let before = kept(&site);
+    let before = Untouched::of(&site);
     let served = site.serve();
     let state = "consign.internal/state/lumen:2026.11.1";
     let manifest = served.manifest(state);
@@ -146,7 +124,7 @@ fn a_flipped_bit_is_refused_wherever_it_is() {
     for exit in [10, 11, 12] {
         assert!(seen.contains_key(&exit), "no flip ended with {exit}: {seen:?}");
     }
-    assert_untouched(&before, &site, "flips");
+    before.check(&site, "flips");
     assert_eq!(served.manifest(state), manifest);
     assert_eq!(site.status()["products"][0]["current"]["release"]["version"], "2026.11.1");
 }
@@ -158,7 +136,7 @@ fn a_cut_bundle_is_refused_wherever_it_ends() {
     }
     let small = small();
     let site = small.site();
-    let before = kept(&site);
+    let before = Untouched::of(&site);
     let mut ends: Vec<usize> = vec![1, 511, small.bytes.len() - 1, small.bytes.len() - 512, small.bytes.len() - 1024];
     for (_, header, size) in &small.members {
         // Before the header, in it, after it, in the content, after it.
@@ -171,7 +149,7 @@ fn a_cut_bundle_is_refused_wherever_it_ends() {
         let (exit, error) = refused(&site, &small.bytes[..end], &what);
         assert_eq!((exit, error.as_str()), (10, "truncated"), "{what}");
     }
-    assert_untouched(&before, &site, "cuts");
+    before.check(&site, "cuts");
 }
 
 #[test]
@@ -181,13 +159,13 @@ fn an_appended_byte_is_refused() {
     }
     let small = small();
     let site = small.site();
-    let before = kept(&site);
+    let before = Untouched::of(&site);
     for more in [&[0_u8][..], b"x", &[0; 512], &[0; 10240]] {
         let what = format!("{} bytes more", more.len());
         let (exit, error) = refused(&site, &[&small.bytes, more].concat(), &what);
         assert_eq!((exit, error.as_str()), (11, "archive-malformed"), "{what}");
     }
-    assert_untouched(&before, &site, "appended bytes");
+    before.check(&site, "appended bytes");
     // The same bundle, whole, is taken: it was the damage that was refused.
     site.export(&small.bundle).succeeds();
 }
