@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use consign_format::archive::front::Overlaid;
 use consign_format::archive::head::{ArchiveError, OpenedBundle, VerifiedBundle};
 use consign_format::carriage::Place;
 use consign_format::error::{Code, Coded, Failure, codes};
@@ -15,6 +16,8 @@ use consign_format::{Digest, Limits};
 use consign_registry::manifest::{Manifest, Pointers};
 use consign_terminal::progress::Progress;
 use serde_json::Value;
+
+use crate::rehead;
 
 /// Whom to trust.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +79,7 @@ impl Coded for BundleError {
 
 /// The file of a bundle; counts what is read for whoever shows progress.
 pub struct Counted<'a> {
-    file: File,
+    file: Overlaid<File>,
     progress: &'a dyn Progress,
 }
 
@@ -111,12 +114,22 @@ pub fn length(path: &Path) -> Result<u64, BundleError> {
     Ok(metadata.map_err(|source| BundleError::Io { path: path.to_owned(), source })?.len())
 }
 
+/// Opens a bundle's file for reading; a head that waits beside it is read instead of its own.
+///
+/// # Errors
+/// [`BundleError::Io`].
+pub fn file(path: &Path) -> Result<Overlaid<File>, BundleError> {
+    let failed = |source| BundleError::Io { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    Overlaid::new(file, rehead::waiting(path)?, &Limits::DEFAULT).map_err(failed)
+}
+
 /// Opens a bundle and lets its head be vouched for, in the order of TRUST §3 as far as it needs no site.
 ///
 /// # Errors
 /// What a site would say.
 pub fn open<'a>(path: &Path, trust: &Trust, progress: &'a dyn Progress) -> Result<Open<'a>, Failure> {
-    let file = File::open(path).map_err(|source| BundleError::Io { path: path.to_owned(), source })?;
+    let file = file(path)?;
     // As large as the reads behind it, so that those pass the buffer by.
     let source = BufReader::with_capacity(64 * 1024, Counted { file, progress });
     let opened = OpenedBundle::open(source, Limits::DEFAULT)?;

@@ -27,6 +27,7 @@ mod init;
 mod inspect;
 mod keys;
 mod lock_command;
+mod signing;
 mod verify;
 
 /// Packs a release - Git state, rendered manifests, container images, files - into one signed bundle that a person
@@ -69,7 +70,7 @@ pub enum Command {
     Diff(diff::Args),
     /// Write the content of a bundle into folders that other tools read
     Export(export::Args),
-    /// Make or show keys and roots
+    /// Make and show keys and roots, and change who has a say
     Keys(keys::Args),
     /// Write a bundle of metadata alone: roots, site records, grants
     Carry(carry::Args),

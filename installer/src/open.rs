@@ -9,6 +9,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use consign_format::Limits;
+use consign_format::archive::front::{self, Overlaid};
 use consign_format::error::{Code, Coded, codes};
 use rustix::fs::{FileType, Mode, OFlags};
 
@@ -18,9 +20,8 @@ pub const EXTENSION: &str = "consign";
 /// A bundle's file, open for reading.
 #[derive(Debug)]
 pub struct Medium {
-    file: File,
+    file: Overlaid<File>,
     path: PathBuf,
-    at: u64,
     end: End,
 }
 
@@ -42,9 +43,9 @@ impl End {
 }
 
 impl Medium {
-    fn new(file: File, path: &Path, is_device: bool) -> Self {
+    fn new(file: Overlaid<File>, path: &Path, is_device: bool) -> Self {
         let end = End { is_device, at: Rc::new(Cell::new(u64::MAX)) };
-        Medium { file, path: path.to_owned(), at: 0, end }
+        Medium { file, path: path.to_owned(), end }
     }
 
     /// Where it lies.
@@ -57,31 +58,28 @@ impl Medium {
         self.end.clone()
     }
 
-    /// The open file, for copies inside the kernel.
+    /// The open file, for copies inside the kernel of what lies behind the head.
     pub fn file(&self) -> &File {
-        &self.file
+        self.file.inner()
     }
 
     /// How far it was read.
     pub fn position(&self) -> u64 {
-        self.at
+        self.file.position()
     }
 }
 
 impl Read for Medium {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.end.at.get().saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let left = usize::try_from(self.end.at.get().saturating_sub(self.position())).unwrap_or(usize::MAX);
         let room = buf.len().min(left);
-        let read = self.file.read(&mut buf[..room])?;
-        self.at += read as u64;
-        Ok(read)
+        self.file.read(&mut buf[..room])
     }
 }
 
 impl Seek for Medium {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.at = self.file.seek(to)?;
-        Ok(self.at)
+        self.file.seek(to)
     }
 }
 
@@ -151,8 +149,8 @@ pub fn open(path: &Path) -> Result<Medium, OpenError> {
     let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(error)?);
     let stat = rustix::fs::fstat(&file).map_err(error)?;
     let what = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => return Ok(Medium::new(file, path, false)),
-        FileType::BlockDevice => return Ok(Medium::new(file, path, true)),
+        FileType::RegularFile => return Ok(Medium::new(under_waiting_head(file, path)?, path, false)),
+        FileType::BlockDevice => return Ok(Medium::new(Overlaid::plain(file), path, true)),
         FileType::Directory => return open(&the_one_in(path)?),
         FileType::Fifo => "a pipe",
         FileType::Socket => "a socket",
@@ -160,6 +158,23 @@ pub fn open(path: &Path) -> Result<Medium, OpenError> {
         _ => "of an unknown kind",
     };
     Err(OpenError::Unsafe { path: path.to_owned(), what })
+}
+
+/// A bundle whose head was being rewritten when the power went, or the stick was pulled, has its new head beside it. It
+/// is read instead of the half-written one, and nothing is written: the medium is not ours.
+fn under_waiting_head(file: File, path: &Path) -> Result<Overlaid<File>, OpenError> {
+    let failed = |source| OpenError::Io { path: path.to_owned(), source };
+    let limits = Limits::DEFAULT;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut waiting = None;
+    // Whatever cannot be opened as a plain file is no head of ours.
+    if let Ok(head) = rustix::fs::open(&front::path(path), flags, Mode::empty()).map(File::from)
+        && head.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() <= front::limit(&limits))
+    {
+        let mut bytes = Vec::new();
+        waiting = head.take(front::limit(&limits)).read_to_end(&mut bytes).is_ok().then_some(bytes);
+    }
+    Overlaid::new(file, waiting, &limits).map_err(failed)
 }
 
 /// Finds the one bundle in a folder, by name alone. Folders that end in `.consign` do not count, so this ends.
@@ -242,7 +257,7 @@ mod tests {
         let path = dir.path().join("a.consign");
         std::fs::write(&path, b"bundle and rest").unwrap();
         for (is_device, expected) in [(true, "bundle"), (false, "bundle and rest")] {
-            let mut medium = Medium::new(File::open(&path).unwrap(), &path, is_device);
+            let mut medium = Medium::new(Overlaid::plain(File::open(&path).unwrap()), &path, is_device);
             medium.end().is(6);
             let mut text = String::new();
             medium.read_to_string(&mut text).unwrap();

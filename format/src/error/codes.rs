@@ -236,6 +236,10 @@ codes! {
     KEY_LOCKED = "key-locked" => Usage;
     /// What holds the key (an agent, a token, a command) does not answer or does not sign.
     SIGNER_FAILED = "signer-failed" => Failed;
+    /// A head that waits beside a bundle is torn, or another bundle's.
+    HEAD_FOREIGN = "head-foreign" => Malformed;
+    /// A root that is complete is frozen.
+    ROOT_PUBLISHED = "root-published" => Failed;
     /// A key has no say in the root, or not alone.
     KEY_UNKNOWN = "key-unknown" => Untrusted;
     /// There is nothing in the repository that could be delivered.
