@@ -2,13 +2,68 @@
 //! comes back into the bundle.
 
 use std::io::Read;
+use std::path::PathBuf;
 
 use consign_format::Limits;
 use consign_format::archive::head::{ArchiveError, OpenedBundle};
-use consign_format::error::Failure;
+use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::trust::TrustError;
 use consign_format::trust::chain::Awaiting;
+use consign_format::trust::keys::{SignError, Signer, key_id};
 use consign_format::trust::roots::RootChain;
+
+use crate::sign::KeyError;
+
+pub mod merge;
+pub mod request;
+pub mod statement;
+
+/// Why nothing is approved.
+#[derive(Debug, thiserror::Error)]
+pub enum ApprovalError {
+    /// The file is neither a request nor a statement.
+    #[error("{} is no approval request and no statement: {reason}", path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The request is for another release than the bundle holds.
+    #[error("{} asks for another release than {} holds", request.display(), bundle.display())]
+    OtherRelease {
+        /// The request.
+        request: PathBuf,
+        /// The bundle.
+        bundle: PathBuf,
+    },
+    /// A blob of the request is not the one it is named by.
+    #[error("the request's copy of {digest} is another")]
+    Blob {
+        /// The name.
+        digest: consign_format::Digest,
+    },
+}
+
+impl Coded for ApprovalError {
+    fn code(&self) -> Code {
+        match self {
+            ApprovalError::Form { .. } => codes::DOCUMENT_MALFORMED,
+            ApprovalError::OtherRelease { .. } => codes::REQUEST_OTHER,
+            ApprovalError::Blob { .. } => codes::DIGEST_MISMATCH,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            ApprovalError::Form { .. } => "make one with `consign approve --request BUNDLE -o FILE`".to_owned(),
+            ApprovalError::OtherRelease { .. } => {
+                "a bundle that was built anew needs a request of its own; nothing was written".to_owned()
+            }
+            ApprovalError::Blob { .. } => "do not sign; ask for the request again".to_owned(),
+        })
+    }
+}
 
 /// The head of a bundle of a release, as it stands in the file.
 pub struct Head {
@@ -59,4 +114,16 @@ pub fn check(head: &[u8], chain: &RootChain) -> Result<Awaiting, Failure> {
         OpenedBundle::open(head, Limits::DEFAULT)?.read_head()?.verify(chain)?;
     }
     Ok(awaiting)
+}
+
+/// Demands that a signature by this key would count.
+///
+/// # Errors
+/// [`KeyError::Unknown`].
+fn demand_say(roots: &RootChain, signer: &dyn Signer, role: &'static str) -> Result<(), Failure> {
+    let (key, root) = (key_id(&signer.public()).map_err(SignError::from)?, roots.root());
+    if root.roles.get(role).is_some_and(|role| role.keyids.contains(&key)) {
+        return Ok(());
+    }
+    Err(KeyError::Unknown { key, role: "approver", version: root.version }.into())
 }

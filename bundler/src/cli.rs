@@ -15,6 +15,7 @@ use crate::image_sources::ImageSources;
 use crate::lock::{self, Lock};
 use crate::tool::Environment;
 
+mod approve;
 mod build;
 mod carry;
 mod completions;
@@ -62,6 +63,8 @@ pub enum Command {
     Lock(lock_command::Args),
     /// Build the bundle
     Build(build::Args),
+    /// Approve a release by a small request, and put the approvals into its bundle
+    Approve(Box<approve::Args>),
     /// Check a bundle completely, as a site would
     Verify(verify::Args),
     /// Show what is in a bundle
@@ -110,6 +113,7 @@ async fn dispatch(command: Command, world: &World<'_>) -> Result<(), Failure> {
         Command::Init(args) => init::run(&args, world),
         Command::Lock(args) => lock_command::run(&args, world).await,
         Command::Build(args) => build::run(&args, world).await,
+        Command::Approve(args) => approve::run(&args, world),
         Command::Verify(args) => verify::run(&args, world),
         Command::Inspect(args) => inspect::run(&args, world),
         Command::Diff(args) => diff::run(&args, world),

@@ -78,36 +78,47 @@ pub fn waiting(bundle: &Path) -> Result<Option<Vec<u8>>, BundleError> {
     Ok(Some(bytes))
 }
 
-/// Finishes a rewriting that was cut short. `false` where there was none.
-///
-/// # Errors
-/// [`ReheadError::Foreign`] for a head that is torn or another bundle's: nothing is written then.
-pub fn finish(bundle: &Path) -> Result<bool, Failure> {
-    let Some(head) = waiting(bundle)? else { return Ok(false) };
-    let file = lock(bundle)?;
-    let path = front::path(bundle);
-    let foreign = || ReheadError::Foreign { head: path.clone(), bundle: bundle.to_owned() };
-    if !front::is_whole(&head, &Limits::DEFAULT) {
-        return Err(foreign().into());
-    }
-    let read = approval::read_head(head.as_slice())?;
-    let chain = RootChain::restore(&read.roots).map_err(|_| foreign())?;
-    let carriage = read.check(&chain).map_err(|_| foreign())?.carriage;
-    if !is_of(&carriage, &file).map_err(|source| BundleError::Io { path: bundle.to_owned(), source })? {
-        return Err(foreign().into());
-    }
-    durable::finish_front(bundle, &path, &head)?;
-    Ok(true)
+/// Leave to rewrite the head of one bundle; others are kept out for as long as it lives.
+pub struct Rewriting {
+    bundle: PathBuf,
+    _locked: File,
 }
 
-/// Writes a head over the one of a bundle. The caller has checked it, and has finished what waited.
-///
-/// # Errors
-/// [`PackError::Layout`] where it does not fit before the payload, or what the disk says.
-pub fn rewrite(bundle: &Path, head: &Head) -> Result<(), Failure> {
-    let _locked = lock(bundle)?;
-    durable::replace_front(bundle, &front::path(bundle), &bytes(head)?)?;
-    Ok(())
+impl Rewriting {
+    /// Takes the bundle, and finishes what another run began.
+    ///
+    /// # Errors
+    /// [`ReheadError`]; for a waiting head that is torn or another bundle's nothing is written.
+    pub fn begin(bundle: &Path) -> Result<Self, Failure> {
+        let locked = lock(bundle)?;
+        if let Some(head) = waiting(bundle)? {
+            finish(bundle, &locked, &head)?;
+        }
+        Ok(Rewriting { bundle: bundle.to_owned(), _locked: locked })
+    }
+
+    /// Writes a head, which the caller has checked, over the one of the bundle.
+    ///
+    /// # Errors
+    /// What the disk says; once the head waits, the next run finishes the job.
+    pub fn replace(self, head: &[u8]) -> Result<(), Failure> {
+        Ok(durable::replace_front(&self.bundle, &front::path(&self.bundle), head)?)
+    }
+}
+
+fn finish(bundle: &Path, file: &File, head: &[u8]) -> Result<(), Failure> {
+    let path = front::path(bundle);
+    let foreign = || ReheadError::Foreign { head: path.clone(), bundle: bundle.to_owned() };
+    if !front::is_whole(head, &Limits::DEFAULT) {
+        return Err(foreign().into());
+    }
+    let read = approval::read_head(head)?;
+    let chain = RootChain::restore(&read.roots).map_err(|_| foreign())?;
+    let carriage = read.check(&chain).map_err(|_| foreign())?.carriage;
+    if !is_of(&carriage, file).map_err(|source| BundleError::Io { path: bundle.to_owned(), source })? {
+        return Err(foreign().into());
+    }
+    Ok(durable::finish_front(bundle, &path, head)?)
 }
 
 /// A head as bytes: exactly up to its boundary, the filler takes what is left.
