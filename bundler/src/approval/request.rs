@@ -17,8 +17,8 @@ use consign_format::archive::plan;
 use consign_format::carriage::{Carriage, Place};
 use consign_format::error::Failure;
 use consign_format::release::ReleaseManifest;
-use consign_format::trust::chain::Asked;
-use consign_format::trust::keys::SignError;
+use consign_format::trust::chain::{Asked, Awaiting};
+use consign_format::trust::keys::{self, SignError, Signer};
 use consign_format::trust::roots::RootChain;
 use consign_format::{Digest, Limits, canonical, state};
 use consign_registry::manifest::{Manifest, Pointers};
@@ -115,16 +115,16 @@ pub fn make(
     roots: Option<&RootChain>,
 ) -> Result<Request, Failure> {
     let mut blobs = BTreeMap::new();
-    let (head, chain, carriage, release) = read(path, roots)?;
-    let mut whole = objects(path, &carriage, &release, &mut blobs)?;
+    let Opened { head, chain, awaiting } = open(path, roots)?;
+    let mut whole = objects(path, &awaiting, &mut blobs)?;
     let mut previous = None;
-    if let Some(old) = against {
-        let (old_head, old_chain, carriage, release) = read(old, Some(&RootChain::restore(&chain.files()[..1])?))?;
+    if let Some(old_path) = against {
+        let old = open(old_path, Some(&RootChain::restore(&chain.files()[..1])?))?;
         // Only what was approved is worth a comparison.
-        let [_, _, targets, _, manifest] = &old_head.documents;
-        super::check(&crate::rehead::bytes(&old_head)?, &old_chain)?.progress.demand("targets.json", "targets")?;
-        whole &= objects(old, &carriage, &release, &mut blobs)?;
-        let root = old_chain.root().version;
+        old.awaiting.progress.demand("targets.json", "targets")?;
+        whole &= objects(old_path, &old.awaiting, &mut blobs)?;
+        let [_, _, targets, _, manifest] = &old.head.documents;
+        let root = old.chain.root().version;
         previous = Some(Previous { root, targets: value(targets)?, release: value(manifest)? });
     }
     let packed: usize = blobs.values().map(String::len).sum();
@@ -144,16 +144,21 @@ pub fn make(
     })
 }
 
-type Read1 = (Head, RootChain, Carriage, ReleaseManifest);
+/// A bundle's head, whose publisher has signed.
+struct Opened {
+    head: Head,
+    chain: RootChain,
+    awaiting: Awaiting,
+}
 
-fn read(path: &Path, roots: Option<&RootChain>) -> Result<Read1, Failure> {
+fn open(path: &Path, roots: Option<&RootChain>) -> Result<Opened, Failure> {
     let head = read_head(bundle::file(path)?)?;
     let chain = match roots {
         Some(roots) => roots.follow(&head.roots)?,
         None => RootChain::restore(&head.roots)?,
     };
     let awaiting = head.check(&chain)?;
-    Ok((head, chain, awaiting.carriage, awaiting.release))
+    Ok(Opened { head, chain, awaiting })
 }
 
 fn value(document: &[u8]) -> Result<Value, Failure> {
@@ -162,18 +167,13 @@ fn value(document: &[u8]) -> Result<Value, Failure> {
 }
 
 /// Adds the manifest and the layer of a release's desired state; `false` where the bundle does not carry them.
-fn objects(
-    path: &Path,
-    carriage: &Carriage,
-    release: &ReleaseManifest,
-    into: &mut BTreeMap<Digest, String>,
-) -> Result<bool, Failure> {
+fn objects(path: &Path, awaiting: &Awaiting, into: &mut BTreeMap<Digest, String>) -> Result<bool, Failure> {
     let file = bundle::file(path)?;
-    let limits = Limits::DEFAULT;
-    let Some(manifest) = blob(&file, carriage, &release.state, limits.manifest)? else { return Ok(false) };
+    let (limits, carriage, state) = (Limits::DEFAULT, &awaiting.carriage, awaiting.release.state);
+    let Some(manifest) = blob(&file, carriage, &state, limits.manifest)? else { return Ok(false) };
     let Some(layer) = layer_of(&manifest) else { return Ok(false) };
     let Some(content) = blob(&file, carriage, &layer, limits.state)? else { return Ok(false) };
-    for (digest, bytes) in [(release.state, manifest), (layer, content)] {
+    for (digest, bytes) in [(state, manifest), (layer, content)] {
         let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
         // A vector takes everything.
         let packed = packed.write_all(&bytes).and_then(|()| packed.finish()).unwrap_or_default();
@@ -236,12 +236,17 @@ impl Request {
         Ok(canonical::to_vec(&self.targets)?)
     }
 
-    /// Takes `targets.json` with another signature.
+    /// Signs what is asked, with keys of approvers.
     ///
     /// # Errors
-    /// [`ApprovalError::Form`].
-    pub fn set_targets(&mut self, targets: &[u8]) -> Result<(), Failure> {
-        self.targets = value(targets)?;
+    /// A key without a say in the newest of `roots`, or the signer's; the request stays as it was.
+    pub fn sign(&mut self, roots: &RootChain, signers: &[Box<dyn Signer + '_>]) -> Result<(), Failure> {
+        let mut bytes = self.targets_bytes()?;
+        for signer in signers {
+            super::demand_say(roots, signer.as_ref(), "targets")?;
+            bytes = keys::add_signature("targets.json", &bytes, signer.as_ref())?;
+        }
+        self.targets = value(&bytes)?;
         Ok(())
     }
 

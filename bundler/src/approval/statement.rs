@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use consign_format::error::Failure;
 use consign_format::trust::envelope::Envelope;
-use consign_format::trust::keys::{self, Progress, SignError, Signer};
+use consign_format::trust::keys::{self, Progress, Signer};
 use consign_format::trust::roots::RootChain;
 use consign_registry::durable;
 use serde::Serialize;
@@ -63,17 +63,4 @@ pub fn approve(path: &Path, roots: &RootChain, signers: &[Box<dyn Signer + '_>])
         durable::write_file(path, &bytes, 0o644)?;
     }
     Ok(Stated { path: path.to_owned(), statement, approval })
-}
-
-/// Adds signatures to what a request asks.
-///
-/// # Errors
-/// A key without a say, or the signer's.
-pub fn sign_targets(targets: &[u8], roots: &RootChain, signers: &[Box<dyn Signer + '_>]) -> Result<Vec<u8>, Failure> {
-    let mut bytes = targets.to_vec();
-    for signer in signers {
-        super::demand_say(roots, signer.as_ref(), ROLE)?;
-        bytes = keys::add_signature("targets.json", &bytes, signer.as_ref()).map_err(SignError::from)?;
-    }
-    Ok(bytes)
 }

@@ -126,8 +126,7 @@ fn approve(args: &Args, file: &Path, world: &World<'_>) -> Result<(), Failure> {
     let mut shown = Shown::of(&examined, roots.is_some());
     if !signers.is_empty() {
         world.terminal.say(shown.text());
-        let signed = statement::sign_targets(&request.targets_bytes()?, &examined.roots, &signers)?;
-        request.set_targets(&signed)?;
+        request.sign(&examined.roots, &signers)?;
         shown.approval = request.examine(roots.as_ref())?.asked.progress;
         durable::write_file(file, request.to_text().as_bytes(), 0o644)?;
         let next = match shown.approval.is_complete() {
