@@ -16,6 +16,7 @@ pub mod desk;
 pub mod forge;
 pub mod generated;
 pub mod images;
+pub mod judges;
 pub mod programs;
 pub mod registry;
 pub mod sample;
