@@ -23,4 +23,5 @@ pub mod sample;
 pub mod site;
 pub mod skip;
 pub mod tools;
+pub mod tuf;
 pub mod untouched;
