@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use ed25519_dalek::VerifyingKey;
+use serde::Deserialize;
 
-use super::document::{ROLES, Role, Root, SCAN_ROLE};
+use super::document::{Key, ROLES, Role, Root, SCAN_ROLE};
 use super::envelope::Envelope;
 use super::keys::{self, Progress, check_threshold, parse_public};
 use super::{Fingerprint, TrustError};
@@ -14,22 +15,79 @@ mod draft;
 
 pub use draft::RootDraft;
 
+/// What a chain asks of a root. [`Root`] is the one of this format; the tests let the same chain judge the roots of plain
+/// TUF repositories, which lack our fields.
+pub trait RootDocument: Clone + for<'de> Deserialize<'de> {
+    /// Its version.
+    fn version(&self) -> u64;
+    /// Keys by id.
+    fn keys(&self) -> &BTreeMap<String, Key>;
+    /// Roles by name: TUF's four, and those beside them.
+    fn roles(&self) -> impl Iterator<Item = (&str, &Role)>;
+    /// Says what is wrong with it, apart from keys and thresholds.
+    fn check_form(&self) -> Result<(), String>;
+    /// Demands that the root after it kept what must be kept.
+    fn check_successor(&self, next: &Self) -> Result<(), TrustError>;
+}
+
+impl RootDocument for Root {
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn keys(&self) -> &BTreeMap<String, Key> {
+        &self.keys
+    }
+
+    fn roles(&self) -> impl Iterator<Item = (&str, &Role)> {
+        let beside = self.scan.iter().map(|role| (SCAN_ROLE, role));
+        self.roles.iter().map(|(name, role)| (name.as_str(), role)).chain(beside)
+    }
+
+    fn check_form(&self) -> Result<(), String> {
+        if self.kind != "root" || self.consistent_snapshot || self.version == 0 {
+            return Err("not a root of the kind this program reads".to_owned());
+        }
+        if !self.roles.keys().map(String::as_str).eq(ROLES) {
+            return Err(format!("its roles must be {}", ROLES.join(", ")));
+        }
+        Ok(())
+    }
+
+    fn check_successor(&self, next: &Self) -> Result<(), TrustError> {
+        if next.domain == self.domain {
+            return Ok(());
+        }
+        Err(TrustError::OtherDomain { expected: self.domain.clone(), found: next.domain.clone() })
+    }
+}
+
 /// One root whose form holds.
 #[derive(Debug, Clone)]
-struct ParsedRoot {
-    root: Root,
+struct ParsedRoot<R = Root> {
+    root: R,
     keys: BTreeMap<String, VerifyingKey>,
 }
 
 /// Roots that a site or an auditor trusts: the enrolled one and all that followed, as the bytes they were published in.
+pub type RootChain = Chain<Root>;
+
+/// A [`RootChain`], or one of other roots.
 #[derive(Debug, Clone)]
-pub struct RootChain {
+pub struct Chain<R> {
     files: Vec<Vec<u8>>,
     first: u64,
-    newest: ParsedRoot,
+    newest: ParsedRoot<R>,
 }
 
 impl RootChain {
+    /// The domain all roots of the chain belong to.
+    pub fn domain(&self) -> &Name {
+        &self.newest.root.domain
+    }
+}
+
+impl<R: RootDocument> Chain<R> {
     /// Trusts a root for the first time. The fingerprint, the sha256 of the file, came by another path;
     /// `None` is for programs that have the root built in or got it from the person who made it.
     pub fn enrol(file: &[u8], fingerprint: Option<&Digest>) -> Result<Self, TrustError> {
@@ -42,17 +100,17 @@ impl RootChain {
         if let Some(given) = fingerprint.filter(|given| !given.is_of(&found)) {
             return Err(TrustError::Fingerprint { given: *given, found });
         }
-        let newest = parse(file, "the root")?;
+        let newest: ParsedRoot<R> = parse(file, "the root")?;
         newest.check_signed_by(&Envelope::parse("the root", file)?, &newest)?;
-        Ok(RootChain { files: vec![file.to_vec()], first: newest.root.version, newest })
+        Ok(Chain { files: vec![file.to_vec()], first: newest.root.version(), newest })
     }
 
-    /// Takes back a chain that [`RootChain::files`] gave, for instance from a site's own state.
+    /// Takes back a chain that [`Chain::files`] gave, for instance from a site's own state.
     pub fn restore(files: &[Vec<u8>]) -> Result<Self, TrustError> {
         let Some((first, later)) = files.split_first() else {
             return Err(TrustError::Form { document: "the root chain".to_owned(), reason: "it is empty".to_owned() });
         };
-        let mut chain = RootChain::enrol(first, None)?;
+        let mut chain = Self::enrol(first, None)?;
         for file in later {
             chain.append(file)?;
         }
@@ -65,13 +123,8 @@ impl RootChain {
     }
 
     /// The newest root.
-    pub fn root(&self) -> &Root {
+    pub fn root(&self) -> &R {
         &self.newest.root
-    }
-
-    /// The domain all roots of the chain belong to.
-    pub fn domain(&self) -> &Name {
-        &self.newest.root.domain
     }
 
     /// The fingerprint of the root that was enrolled.
@@ -84,7 +137,7 @@ impl RootChain {
     /// Known versions must be byte-identical; newer ones must follow one by one (TUF §5.3).
     pub fn follow(&self, offered: &[Vec<u8>]) -> Result<Self, TrustError> {
         let mut chain = self.clone();
-        let newest = self.newest.root.version;
+        let newest = self.newest.root.version();
         if (offered.len() as u64) < self.first {
             return Err(TrustError::RootGap { from: offered.len() as u64, to: self.first });
         }
@@ -121,9 +174,9 @@ impl RootChain {
     /// It lends no trust; but nothing unchecked travels in a bundle.
     fn check_forebear(&self, version: u64, file: &[u8], next: &[u8]) -> Result<(), TrustError> {
         let (name, next_name) = (file_name(version), file_name(version + 1));
-        let parsed = parse(file, &name)?;
-        if parsed.root.version != version {
-            return Err(TrustError::RootGap { from: version.saturating_sub(1), to: parsed.root.version });
+        let parsed: ParsedRoot<R> = parse(file, &name)?;
+        if parsed.root.version() != version {
+            return Err(TrustError::RootGap { from: version.saturating_sub(1), to: parsed.root.version() });
         }
         let follower = parse(next, &next_name)?;
         let envelope = Envelope::parse(&next_name, next)?;
@@ -133,19 +186,17 @@ impl RootChain {
     /// TUF §5.3.4 to §5.3.6: a new root needs the old root's threshold and its own, and the next version.
     fn append(&mut self, file: &[u8]) -> Result<(), TrustError> {
         let old = &self.newest;
-        let document = file_name(old.root.version + 1);
+        let document = file_name(old.root.version() + 1);
         let envelope = Envelope::parse(&document, file)?;
         let new = parse(file, &document)?;
         // §5.3.4: signed by a threshold of the old keys, and by a threshold of the new.
         old.check_signed_by(&envelope, &new)?;
         new.check_signed_by(&envelope, old)?;
         // §5.3.5: the version is exactly one higher.
-        if new.root.version != old.root.version + 1 {
-            return Err(TrustError::RootGap { from: old.root.version, to: new.root.version });
+        if new.root.version() != old.root.version() + 1 {
+            return Err(TrustError::RootGap { from: old.root.version(), to: new.root.version() });
         }
-        if new.root.domain != old.root.domain {
-            return Err(TrustError::OtherDomain { expected: old.root.domain.clone(), found: new.root.domain });
-        }
+        old.root.check_successor(&new.root)?;
         self.files.push(file.to_vec());
         self.newest = new;
         Ok(())
@@ -170,18 +221,18 @@ fn file_name(version: u64) -> String {
     format!("{version}.root.json")
 }
 
-impl ParsedRoot {
+impl<R: RootDocument> ParsedRoot<R> {
     fn role(&self, name: &str) -> Result<&Role, TrustError> {
-        let role = if name == SCAN_ROLE { self.root.scan.as_ref() } else { self.root.roles.get(name) };
-        role.ok_or_else(|| TrustError::Form {
-            document: file_name(self.root.version),
+        let role = self.root.roles().find(|(found, _)| *found == name);
+        role.map(|(_, role)| role).ok_or_else(|| TrustError::Form {
+            document: file_name(self.root.version()),
             reason: format!("role {name} is missing"),
         })
     }
 
     /// Demands this root's threshold on a root's envelope. Signatures of `other`'s root keys may stand
     /// there too: they are counted when `other` is asked.
-    fn check_signed_by(&self, envelope: &Envelope<'_>, other: &ParsedRoot) -> Result<(), TrustError> {
+    fn check_signed_by(&self, envelope: &Envelope<'_>, other: &Self) -> Result<(), TrustError> {
         let others = other.role("root")?;
         check_threshold(envelope, "root", self.role("root")?, &self.keys, |id| others.keyids.iter().any(|k| k == id))
     }
@@ -189,21 +240,15 @@ impl ParsedRoot {
 
 /// Interprets a root. A root vouches for itself first, so its `signed` part is read before its signature is
 /// checked; nothing but its keys is used until the check has passed (TUF §5.3.3, §6.1).
-fn parse(file: &[u8], document: &str) -> Result<ParsedRoot, TrustError> {
+fn parse<R: RootDocument>(file: &[u8], document: &str) -> Result<ParsedRoot<R>, TrustError> {
     let form = |reason: String| TrustError::Form { document: document.to_owned(), reason };
-    let root: Root = Envelope::parse(document, file)?.interpret()?;
-    if root.kind != "root" || root.consistent_snapshot || root.version == 0 {
-        return Err(form("not a root of the kind this program reads".to_owned()));
-    }
-    if !root.roles.keys().map(String::as_str).eq(ROLES) {
-        return Err(form(format!("its roles must be {}", ROLES.join(", "))));
-    }
+    let root: R = Envelope::parse(document, file)?.interpret()?;
+    root.check_form().map_err(form)?;
     let mut keys = BTreeMap::new();
-    for (id, key) in &root.keys {
+    for (id, key) in root.keys() {
         keys.insert(id.clone(), parse_public(document, id, key)?);
     }
-    let beside = root.scan.iter().map(|role| (SCAN_ROLE, role));
-    for (name, role) in root.roles.iter().map(|(name, role)| (name.as_str(), role)).chain(beside) {
+    for (name, role) in root.roles() {
         let distinct: std::collections::BTreeSet<_> =
             role.keyids.iter().filter_map(|id| keys.get(id)).map(|k| k.to_bytes()).collect();
         if role.threshold == 0 || role.threshold > distinct.len() as u64 {

@@ -1,6 +1,6 @@
 //! A root that is being signed: its people sit at different desks, so it travels among them until it is complete.
 
-use super::{ParsedRoot, RootChain, file_name, parse};
+use super::{ParsedRoot, RootChain, RootDocument as _, file_name, parse};
 use crate::trust::TrustError;
 use crate::trust::document::Root;
 use crate::trust::envelope::Envelope;
@@ -25,13 +25,13 @@ impl RootDraft {
     pub fn read(file: &[u8], after: Option<&RootChain>) -> Result<Self, TrustError> {
         let version = after.map_or(0, |chain| chain.newest.root.version);
         let document = file_name(version + 1);
-        let new = parse(file, &document)?;
+        let new: ParsedRoot = parse(file, &document)?;
         if new.root.version != version + 1 {
             return Err(TrustError::RootGap { from: version, to: new.root.version });
         }
         let old = after.map(|chain| &chain.newest);
-        if let Some(old) = old.filter(|old| old.root.domain != new.root.domain) {
-            return Err(TrustError::OtherDomain { expected: old.root.domain.clone(), found: new.root.domain });
+        if let Some(old) = old {
+            old.root.check_successor(&new.root)?;
         }
         let envelope = Envelope::parse(&document, file)?;
         let own = new.progress_on(&envelope, old.unwrap_or(&new))?;
