@@ -254,8 +254,8 @@ fn rewritten(desk: &Desk) -> (Vec<u8>, Vec<u8>) {
 }
 
 fn boundary(desk: &Desk) -> usize {
-    use consign_bundler::{approval, bundle};
-    approval::read_head(bundle::file(&desk.at(BUNDLE)).unwrap()).unwrap().boundary as usize
+    use consign_bundler::{approval, medium};
+    approval::read_head(medium::file(&desk.at(BUNDLE)).unwrap()).unwrap().boundary as usize
 }
 
 #[test]
