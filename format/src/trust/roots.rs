@@ -159,15 +159,12 @@ impl<R: RootDocument> Chain<R> {
     /// a mix-up, and said so; everything else is a stranger's.
     fn foreign(&self, version: u64, file: &[u8]) -> TrustError {
         let document = file_name(version);
-        let ours = |other: &ParsedRoot| {
+        let ours = |other: &ParsedRoot<R>| {
             Envelope::parse(&document, file).is_ok_and(|envelope| self.newest.check_signed_by(&envelope, other).is_ok())
         };
-        match parse(file, &document).ok().filter(ours) {
-            Some(other) if other.root.domain != *self.domain() => {
-                TrustError::OtherDomain { expected: self.domain().clone(), found: other.root.domain }
-            }
-            _ => TrustError::RootForeign { version },
-        }
+        let same_keys = parse(file, &document).ok().filter(ours);
+        let mix_up = same_keys.and_then(|other| self.newest.root.check_successor(&other.root).err());
+        mix_up.unwrap_or(TrustError::RootForeign { version })
     }
 
     /// Checks a root older than the enrolled one: it must lead, link by link, to the enrolled one.
