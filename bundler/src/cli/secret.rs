@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use consign_format::Name;
 use consign_format::error::{Failure, codes};
-use consign_format::trust::keys;
+use consign_format::trust::keys::{self, Signer};
 use consign_format::trust::statement::SiteRecord;
 use consign_registry::durable;
 
+use super::signing::KeyArgs;
 use super::{IoError, World};
 use crate::statements::file_name;
 use crate::{sign, site_secrets};
@@ -31,15 +32,14 @@ pub struct Args {
     /// A number above that of the site's last statement; without it the seconds since 1970
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..(1 << 53)))]
     serial: Option<u64>,
-    /// The key of an approver
-    #[arg(long, env = "CONSIGN_KEY_FILE", value_name = "FILE")]
-    key: Option<PathBuf>,
     /// The folder of the roots
     #[arg(long, default_value = sign::TRUST_FOLDER, value_name = "DIR")]
     trust: PathBuf,
     /// The file to write; without it site-secrets-….json
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 #[derive(serde::Serialize)]
@@ -53,8 +53,8 @@ struct Done {
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     let roots = sign::read_roots(&args.trust)?;
-    let key = args.key.clone().unwrap_or_else(|| args.trust.join(sign::DEVELOPMENT_KEY));
-    let key = sign::read_key(&key)?;
+    let signers = args.keys.open(world, Some(&args.trust.join(sign::DEVELOPMENT_KEY)))?;
+    let signers: Vec<&dyn Signer> = signers.iter().map(AsRef::as_ref).collect();
     let read = |path: &PathBuf| {
         let failed = |source| IoError::new(codes::IO, format!("{} cannot be read", path.display()), source);
         std::fs::read(path).map_err(failed)
@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
         secrets.extend(site_secrets::read(path, &read(path)?, args.namespace.as_deref())?);
     }
     let statement = site_secrets::statement(&record, &args.to, secrets, args.serial.unwrap_or(world.now))?;
-    let bytes = keys::sign(&statement, &[&key.key])?;
+    let bytes = keys::sign(&statement, &signers)?;
     let path = args.output.clone().unwrap_or_else(|| file_name(&statement.kind, &bytes).into());
     durable::write_file(&path, &bytes, 0o644)?;
     let secrets: Vec<String> =
