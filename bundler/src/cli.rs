@@ -31,6 +31,7 @@ mod init;
 mod inspect;
 mod keys;
 mod lock_command;
+mod secret;
 mod signing;
 mod unpack;
 mod verify;
@@ -85,6 +86,8 @@ pub enum Command {
     Keys(keys::Args),
     /// Encrypt a finished bundle to sites
     Encrypt(encrypt::Args),
+    /// Encrypt Secrets to one site, as a statement that `consign carry` takes there
+    Secret(secret::Args),
     /// Write a bundle of metadata alone: roots, site records, grants
     Carry(carry::Args),
     /// Give one site leave to go back to an older release
@@ -130,6 +133,7 @@ async fn dispatch(command: Command, world: &World<'_>) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(&args, world).await,
         Command::Export(args) => export::run(&args, world),
         Command::Encrypt(args) => encrypt::run(&args, world),
+        Command::Secret(args) => secret::run(&args, world),
         Command::Carry(args) => carry::run(&args, world),
         Command::Grant(args) => grant::run(&args, world),
         Command::Unpack(args) => unpack::run(&args, world),

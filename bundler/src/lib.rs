@@ -40,6 +40,7 @@ pub mod root_files;
 pub mod secrets;
 pub mod sign;
 pub mod signer;
+pub mod site_secrets;
 pub mod source;
 pub mod statements;
 pub mod tool;

@@ -25,7 +25,7 @@ pub struct SecretEntry {
     pub namespace: Option<String>,
     /// Where the data comes from.
     pub mode: SecretSource,
-    /// For `generate` and `existing`: the keys that must be there. Without it, those of the Secret in the
+    /// For `generate`, `existing` and `per-site`: the keys that must be there. Without it, those of the Secret in the
     /// manifests, if there is one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
@@ -42,7 +42,7 @@ pub enum SecretSource {
     Generate,
     /// There already, put there by the site's people.
     Existing,
-    /// Encrypted to each site's key. Not built yet: refused.
+    /// Encrypted to each site's key alone (`consign secret`); it travels beside the bundle.
     PerSite,
     /// Carried in the bundle, readable by everybody.
     Shared,
@@ -94,7 +94,7 @@ impl Coded for SecretError {
     fn hint(&self) -> Option<String> {
         matches!(self, SecretError::WithData { .. }).then(|| {
             "declare it under `secrets` in release.yaml: `generate` (made at the site), `existing` (there already), \
-             or `shared` with a reason; or encrypt it with SealedSecrets or SOPS"
+             `per-site` (encrypted to each site) or `shared` with a reason; or encrypt it with SealedSecrets or SOPS"
                 .to_owned()
         })
     }
@@ -102,7 +102,7 @@ impl Coded for SecretError {
 
 /// Settles every Secret of normalised objects by what `release.yaml` declares.
 ///
-/// A `generate` or `existing` Secret leaves the state, so that neither its data travels nor apply ever owns
+/// A `generate`, `existing` or `per-site` Secret leaves the state, so that neither its data travels nor apply ever owns
 /// its keys; the rule in the release manifest speaks for it. A `shared` one stays. Secrets without data, and
 /// those that SOPS has encrypted, pass. Custom kinds (SealedSecret, ExternalSecret) are not looked at.
 ///
@@ -128,8 +128,8 @@ pub fn settle(objects: Vec<Object>, entries: &[SecretEntry], namespace: Option<&
         let place = (object.namespace().to_owned(), object.name().to_owned());
         let keys = keys(&object.value);
         match declared.get(&place).map(|entry| entry.mode) {
-            Some(SecretSource::Generate | SecretSource::Existing) => {}
-            Some(SecretSource::Shared | SecretSource::PerSite) => kept.push(object),
+            Some(SecretSource::Generate | SecretSource::Existing | SecretSource::PerSite) => {}
+            Some(SecretSource::Shared) => kept.push(object),
             None if keys.is_empty() || is_sops(&object.value) => kept.push(object),
             None => bare.push((object.reference(), object.origin.clone())),
         }
@@ -150,9 +150,8 @@ fn check(entry: &SecretEntry, namespace: &str) -> Result<(), SecretError> {
     let reason = entry.reason.as_deref().map(str::trim).unwrap_or_default();
     let problem = match entry.mode {
         _ if namespace.is_empty() => "it says no namespace, nor does the release",
-        SecretSource::PerSite => "`per-site` is not built yet; use `existing`, or encrypt with SealedSecrets or SOPS",
         SecretSource::Shared if reason.is_empty() => "`shared` needs a `reason`, which the release manifest shows",
-        SecretSource::Shared if !entry.keys.is_empty() => "`keys` belong to `generate` and `existing`",
+        SecretSource::Shared if !entry.keys.is_empty() => "`keys` belong to `generate`, `existing` and `per-site`",
         _ => return Ok(()),
     };
     Err(refuse(entry, namespace, problem))
@@ -168,7 +167,7 @@ fn rule(entry: &SecretEntry, namespace: &str, found: Option<&BTreeSet<String>>) 
         SecretSource::Generate => SecretMode::Generate,
         SecretSource::Existing => SecretMode::Existing,
         SecretSource::Shared => SecretMode::Shared,
-        SecretSource::PerSite => return refuse("`per-site` is not built yet"),
+        SecretSource::PerSite => SecretMode::PerSite,
     };
     let mut keys: BTreeSet<String> = entry.keys.iter().cloned().collect();
     match (mode, found) {
@@ -249,11 +248,16 @@ mod tests {
     }
 
     #[test]
-    fn generated_and_existing_secrets_leave_the_state() {
-        let objects = vec![secret("db", json!({"password": "x", "user": "y"})), secret("tls", json!({"crt": "z"}))];
+    fn only_shared_secrets_stay_in_the_state() {
+        let objects = vec![
+            secret("db", json!({"password": "x", "user": "y"})),
+            secret("tls", json!({"crt": "z"})),
+            secret("licence", json!({"key": "z"})),
+        ];
         let entries = [
             entry("db", SecretSource::Generate),
             entry("tls", SecretSource::Existing),
+            entry("licence", SecretSource::PerSite),
             SecretEntry { keys: vec!["token".to_owned()], ..entry("new", SecretSource::Generate) },
         ];
         let settled = settled(objects, &entries).unwrap();
@@ -269,6 +273,7 @@ mod tests {
             settled.rules,
             [
                 rule("db", SecretMode::Generate, &["password", "user"]),
+                rule("licence", SecretMode::PerSite, &["key"]),
                 rule("new", SecretMode::Generate, &["token"]),
                 rule("tls", SecretMode::Existing, &["crt"]),
             ]
@@ -291,7 +296,6 @@ mod tests {
             vec![shared("  ")],
             vec![shared("no such Secret")],
             vec![entry("a", SecretSource::Generate)],
-            vec![entry("a", SecretSource::PerSite)],
             vec![entry("a", SecretSource::Existing), entry("a", SecretSource::Existing)],
         ] {
             assert_eq!(settled(Vec::new(), &entries).unwrap_err().code(), codes::SECRET_RULE, "{entries:?}");

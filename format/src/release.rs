@@ -193,7 +193,7 @@ pub struct SecretRule {
     pub namespace: String,
     /// Where its data comes from.
     pub mode: SecretMode,
-    /// For `generate`: the keys to fill.
+    /// For `generate`: the keys to fill; for `existing` and `per-site`: the keys that must be there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
     /// For `shared`: why the same data may go to every site.
@@ -209,6 +209,8 @@ pub enum SecretMode {
     Generate,
     /// There already; checked before anything is applied.
     Existing,
+    /// Encrypted to each site's key alone, in a statement that travels beside the release.
+    PerSite,
     /// Carried in the bundle for everyone to read, with a reason.
     Shared,
 }

@@ -15,6 +15,7 @@ pub mod keys;
 pub mod root_author;
 pub mod roots;
 pub mod scan;
+pub mod site_secrets;
 pub mod statement;
 
 pub use document::Audience;

@@ -3,6 +3,7 @@
 //! Server-side apply under an own field manager, in stages, tracked by an ApplySet, pruned by it, waited for.
 //! It must never apply what was not verified, force what it was not told to force, or print a Secret.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use consign_format::error::Failure;
@@ -70,17 +71,24 @@ impl Direct {
     }
 }
 
+/// With the Secrets of this site; nothing has been changed where they cannot be read.
+fn opened(desired: &Desired) -> Result<Cow<'_, Desired>, Stopped> {
+    desired.opened().map_err(|error| Stopped { failure: error.into(), changes: ChangeSet::default() })
+}
+
 impl Handoff for Direct {
     fn name(&self) -> &'static str {
         "direct"
     }
 
     async fn plan(&self, desired: &Desired, policy: &Policy, on: &mut OnEvent<'_>) -> Result<Plan, Failure> {
-        Ok(run::plan(self, desired, policy, on).await?)
+        let desired = desired.opened()?;
+        Ok(run::plan(self, &desired, policy, on).await?)
     }
 
     async fn apply(&self, desired: &Desired, policy: &Policy, on: &mut OnEvent<'_>) -> Result<ChangeSet, Stopped> {
-        run::apply(self, desired, policy, Direction::Forward, on).await
+        let desired = opened(desired)?;
+        run::apply(self, &desired, policy, Direction::Forward, on).await
     }
 
     async fn await_healthy(
@@ -89,7 +97,8 @@ impl Handoff for Direct {
         timeout: Duration,
         on: &mut OnEvent<'_>,
     ) -> Result<HealthReport, Failure> {
-        Ok(run::await_healthy(self, desired, timeout, Direction::Forward, on).await?)
+        let desired = desired.opened()?;
+        Ok(run::await_healthy(self, &desired, timeout, Direction::Forward, on).await?)
     }
 
     async fn rollback(
@@ -101,8 +110,9 @@ impl Handoff for Direct {
     ) -> Result<RolledBack, Stopped> {
         // What the failed release was allowed to remove, going back is not; and waves have no say in an emergency.
         let careful = Policy { allow_prune: Vec::new(), wave_timeout: None, ..policy.clone() };
-        let changes = run::apply(self, previous, &careful, Direction::Back, on).await?;
-        match run::await_healthy(self, previous, timeout, Direction::Back, on).await {
+        let previous = opened(previous)?;
+        let changes = run::apply(self, &previous, &careful, Direction::Back, on).await?;
+        match run::await_healthy(self, &previous, timeout, Direction::Back, on).await {
             Ok(health) => Ok(RolledBack { changes, health }),
             Err(error) => Err(Stopped { failure: error.into(), changes }),
         }

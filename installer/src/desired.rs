@@ -83,6 +83,7 @@ pub fn nothing(release: &ReleaseManifest) -> Desired {
         namespace: release.namespace.clone(),
         objects: Vec::new(),
         secrets: Vec::new(),
+        sealed: None,
     }
 }
 

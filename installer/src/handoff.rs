@@ -11,6 +11,8 @@ use consign_format::error::Failure;
 use consign_format::release::SecretRule;
 use serde_json::Value;
 
+use crate::site_secrets::SealedSecrets;
+
 pub mod change_set;
 pub mod export;
 pub mod health_report;
@@ -36,6 +38,8 @@ pub struct Desired {
     /// What the release manifest says about Secrets whose data it does not carry.
     /// A `generate` without keys means the one key `password`.
     pub secrets: Vec<SecretRule>,
+    /// Secrets of this site alone, still encrypted. [`Desired::opened`] makes objects of them, at the last moment.
+    pub sealed: Option<SealedSecrets>,
 }
 
 /// What the release and the site allow while applying. The zero value is the careful one.

@@ -20,6 +20,7 @@ use crate::load::load;
 use crate::open::open;
 use crate::scan;
 use crate::site::Site;
+use crate::site_secrets;
 use crate::store::StoreError;
 use crate::store::products::ProductState;
 use crate::supply::{check_room, free_room, supply};
@@ -78,9 +79,10 @@ pub async fn install_bundle<H: Handoff>(
     let blobs = site.store.blobs()?;
     let supply = supply(&vouched.release, &vouched.carriage, &blobs, &site.store.held_blobs()?)?;
     check_room(&supply, site.store.dir(), free_room(site.store.dir())?)?;
+    let sealed = site_secrets::find(site, &domain, &vouched.release)?;
     let handoff = connect().await?;
     if order.dry_run {
-        return rehearse::rehearse(&vouched, payload, &blobs, &handoff, admission, progress).await;
+        return rehearse::rehearse(&vouched, payload, &blobs, &handoff, admission, sealed, progress).await;
     }
     let mut run = run::Run::begin(site, domain, vouched, product, admission, clocks, progress)?;
     run.warnings.extend(brought.warnings);

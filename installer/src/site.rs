@@ -18,6 +18,7 @@ mod age_key;
 pub mod domain;
 pub mod enrol;
 pub mod grants;
+pub mod secrets;
 
 pub use domain::{Counter, DomainState, ProductTrust};
 pub use enrol::{Enrolled, Enrolment, enrol};

@@ -21,6 +21,7 @@ use consign_installer::scan::ScanError;
 use consign_installer::serve::ServeError;
 use consign_installer::site::SiteError;
 use consign_installer::site::enrol::EnrolError;
+use consign_installer::site_secrets::SiteSecretMissing;
 use consign_installer::store::StoreError;
 use consign_installer::supply::SupplyError;
 use consign_installer::upgrade::UpgradeError;
@@ -70,6 +71,7 @@ fn scanning() -> Vec<Failure> {
 fn site() -> Vec<Failure> {
     let dir = || path("/var/lib/consign");
     vec![
+        SiteSecretMissing { site: name("hospital-7"), missing: vec!["Secret radiology/db key password".into()] }.into(),
         SiteError::NotEnrolled { dir: dir() }.into(),
         SiteError::DevelopmentRoot { domain: name("dev"), version: 1 }.into(),
         EnrolError::Domain { domain: name("dev"), fingerprint: digest() }.into(),

@@ -21,6 +21,15 @@ pub enum SealedError {
     /// There is nobody to encrypt to.
     #[error("there is no recipient to encrypt to")]
     NoRecipient,
+    /// More is to be encrypted than fits one message.
+    #[error("the values are more than {limit} bytes")]
+    TooLong {
+        /// The bound.
+        limit: u64,
+    },
+    /// What was decrypted is not all that it was said to be.
+    #[error("what is encrypted does not hold every Secret that is said to be in it")]
+    Incomplete,
     /// A file holds no usable key. Nothing of its content is repeated.
     #[error("this is no age key: {reason}")]
     Key {
@@ -60,6 +69,8 @@ impl Coded for SealedError {
         match self {
             SealedError::Recipient { .. } | SealedError::NoRecipient => codes::RECIPIENT_INVALID,
             SealedError::Key { .. } => codes::KEY_MALFORMED,
+            SealedError::TooLong { .. } => codes::OVER_LIMIT,
+            SealedError::Incomplete => codes::CANNOT_DECRYPT,
             SealedError::NoKey { .. } | SealedError::NotForUs { .. } | SealedError::Damaged(_) => codes::CANNOT_DECRYPT,
             SealedError::Io(_) => codes::MEDIUM_UNREADABLE,
         }
@@ -73,6 +84,8 @@ impl Coded for SealedError {
             SealedError::Key { .. } => {
                 "the file of an age key has one line that begins with AGE-SECRET-KEY-1, as age-keygen and `consign-site enrol` write it"
             }
+            SealedError::TooLong { .. } => "keep large files out of Secrets, or encrypt to fewer of them at once",
+            SealedError::Incomplete => "have headquarters write the statement again with `consign secret`",
             SealedError::NoKey { .. } => "name the file of an age key it is encrypted to with --identity FILE",
             SealedError::NotForUs { .. } => {
                 "bring a bundle that is encrypted to this recipient, or use the key of one it is encrypted to"

@@ -25,6 +25,7 @@ pub mod seal;
 mod section;
 mod slots;
 pub mod unseal;
+pub mod values;
 
 pub use error::SealedError;
 pub use key::{Recipient, SiteKey};

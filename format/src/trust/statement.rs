@@ -13,6 +13,7 @@ use super::TrustError;
 use super::envelope::Envelope;
 use super::keys::PublicKey;
 use super::roots::RootChain;
+use super::site_secrets::SiteSecrets;
 use crate::{Digest, Name};
 
 /// A document that vouches for itself by a role of the root.
@@ -107,6 +108,8 @@ pub enum Approved {
     SiteRecord(SiteRecord),
     /// Leave to go back.
     DowngradeGrant(DowngradeGrant),
+    /// Secrets of a site, encrypted to it.
+    SiteSecrets(SiteSecrets),
     /// A type that a newer program writes; signed, and passed over by this one.
     Unknown(String),
 }
@@ -131,6 +134,7 @@ impl RootChain {
         match kind.as_str() {
             SiteRecord::TYPE => self.statement("a site record", bytes).map(Approved::SiteRecord),
             DowngradeGrant::TYPE => self.statement("a downgrade grant", bytes).map(Approved::DowngradeGrant),
+            SiteSecrets::TYPE => self.statement("a statement of secrets", bytes).map(Approved::SiteSecrets),
             _ => Ok(Approved::Unknown(kind)),
         }
     }

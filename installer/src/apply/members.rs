@@ -183,6 +183,7 @@ mod tests {
             namespace: Some("radiology".into()),
             objects,
             secrets: Vec::new(),
+            sealed: None,
         }
     }
 

@@ -195,6 +195,12 @@ impl Handoff for Export {
     async fn apply(&self, desired: &Desired, _: &Policy, on: &mut OnEvent<'_>) -> Result<ChangeSet, Stopped> {
         match self.write(desired) {
             Ok(changes) => {
+                if let Some(sealed) = &desired.sealed {
+                    on(Event::Note(format!(
+                        "not exported, because others could read them: {}",
+                        sealed.names().join(", ")
+                    )));
+                }
                 changes.entries.iter().for_each(|entry| on(Event::Object(entry.clone())));
                 Ok(changes)
             }
@@ -231,6 +237,7 @@ mod tests {
             namespace: None,
             objects: names.iter().map(object).collect(),
             secrets: Vec::new(),
+            sealed: None,
         }
     }
 

@@ -16,6 +16,7 @@ use super::telling::teller;
 use crate::desired::{desired, nothing, policy};
 use crate::handoff::{ChangeSet, Desired, Handoff, HealthReport};
 use crate::receipts::{issue, release_of};
+use crate::site_secrets;
 use crate::store::products::ReleaseRef;
 
 /// What went wrong.
@@ -177,6 +178,7 @@ fn before(run: &Run<'_>, previous: Option<&ReleaseRef>) -> Result<(Desired, Dura
     };
     let release = run.site.store.read_release(&previous.digest)?;
     let blobs = run.site.store.blobs()?;
-    let desired = desired(&release, &|digest, limit| blobs.read(digest, limit))?;
+    let mut desired = desired(&release, &|digest, limit| blobs.read(digest, limit))?;
+    desired.sealed = site_secrets::find(run.site, &run.domain, &release)?;
     Ok((desired, Duration::from_secs(release.rollout.health_timeout)))
 }

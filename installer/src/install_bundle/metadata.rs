@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::clock::Clocks;
 use crate::receipts::{Draft, issue};
 use crate::site::Site;
+use crate::site::secrets::Taken;
 
 /// What a bundle's metadata brought to this site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,6 +59,14 @@ pub(super) fn commit_statements(
         let new = match statement {
             _ if dry_run => None,
             Approved::DowngradeGrant(grant) => site.take_grant(domain, grant)?,
+            Approved::SiteSecrets(secrets) => match site.take_secrets(domain, &secrets)? {
+                Taken::New(words) => Some(words),
+                Taken::PassedOver => None,
+                Taken::Unreadable(words) => {
+                    metadata.warnings.push(words);
+                    None
+                }
+            },
             Approved::SiteRecord(_) => None,
             Approved::Unknown(kind) => {
                 metadata.warnings.push(format!("a statement of type `{kind}` needs a newer consign-site"));

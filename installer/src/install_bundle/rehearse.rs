@@ -17,8 +17,9 @@ use super::telling::teller;
 use super::{Finished, Planned};
 use crate::admit::Admission;
 use crate::desired::{desired, policy};
-use crate::handoff::Handoff;
+use crate::handoff::{Desired, Handoff};
 use crate::medium::Medium;
+use crate::site_secrets::SealedSecrets;
 use crate::verify_bundle::read_from;
 
 /// Plans what an install would do.
@@ -28,10 +29,11 @@ pub(super) async fn rehearse<H: Handoff>(
     blobs: &BlobFolder,
     handoff: &H,
     admission: Admission,
+    sealed: Option<SealedSecrets>,
     progress: &dyn Progress,
 ) -> Result<Finished, Failure> {
     let documents = read_state(payload, vouched)?;
-    let desired = desired(&vouched.release, &read_from(&documents, blobs))?;
+    let desired = Desired { sealed, ..desired(&vouched.release, &read_from(&documents, blobs))? };
     let plan = handoff.plan(&desired, &policy(&vouched.release), &mut teller(progress)).await?;
     Ok(Finished::Planned(Planned {
         product: vouched.approval.product.clone(),

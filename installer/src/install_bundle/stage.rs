@@ -7,6 +7,7 @@ use super::run::Run;
 use crate::desired::desired;
 use crate::handoff::Desired;
 use crate::images::check_images;
+use crate::site_secrets;
 use crate::store::repositories::{NamesError, names_of};
 
 /// The release names its images in a way no registry can serve.
@@ -29,7 +30,8 @@ pub(super) fn stage(run: &mut Run<'_>, blobs: &BlobFolder) -> Result<Desired, Fa
     let release = &run.vouched.release;
     let read = |digest: &_, limit| blobs.read(digest, limit);
     check_images(release, &read)?;
-    let desired = desired(release, &read)?;
+    let mut desired = desired(release, &read)?;
+    desired.sealed = site_secrets::find(run.site, &run.domain, release)?;
     let names = names_of(release).map_err(BadNames)?;
     if !release.files.is_empty() {
         let warning =

@@ -71,6 +71,7 @@ pub(crate) fn release(product: &str, objects: Vec<Value>) -> Desired {
         namespace: Some(product.into()),
         objects,
         secrets: Vec::new(),
+        sealed: None,
     }
 }
 

@@ -1,0 +1,82 @@
+//! `consign secret`.
+
+use std::path::PathBuf;
+
+use consign_format::Name;
+use consign_format::error::{Failure, codes};
+use consign_format::trust::keys::{self, Signer};
+use consign_format::trust::statement::SiteRecord;
+use consign_registry::durable;
+
+use super::signing::KeyArgs;
+use super::{IoError, World};
+use crate::statements::file_name;
+use crate::{sign, site_secrets};
+
+/// Encrypts Secrets to one site, so that nobody else can read them, and signs them as a statement.
+///
+/// A release says which Secrets it wants this way: `secrets: [{name: db, mode: per-site}]`. The site takes the statement
+/// with the highest serial, as a whole, so give all its Secrets each time. `consign carry` puts the statement into a
+/// bundle; where several approvers must sign, the others add their signatures with `consign approve`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Manifests of kind Secret, with their values
+    #[arg(value_name = "FILES", required = true)]
+    files: Vec<PathBuf>,
+    /// The site's record, signed by the approvers
+    #[arg(long, value_name = "RECORD")]
+    to: PathBuf,
+    /// The namespace of Secrets that name none
+    #[arg(long, short, value_name = "NAME")]
+    namespace: Option<String>,
+    /// A number above that of the site's last statement; without it the seconds since 1970
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..(1 << 53)))]
+    serial: Option<u64>,
+    /// The folder of the roots
+    #[arg(long, default_value = sign::TRUST_FOLDER, value_name = "DIR")]
+    trust: PathBuf,
+    /// The file to write; without it site-secrets-….json
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Done {
+    path: PathBuf,
+    site: Name,
+    serial: u64,
+    secrets: Vec<String>,
+}
+
+pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
+    let roots = sign::read_roots(&args.trust)?;
+    let signers = args.keys.open(world, Some(&args.trust.join(sign::DEVELOPMENT_KEY)))?;
+    let signers: Vec<&dyn Signer> = signers.iter().map(AsRef::as_ref).collect();
+    let read = |path: &PathBuf| {
+        let failed = |source| IoError::new(codes::IO, format!("{} cannot be read", path.display()), source);
+        std::fs::read(path).map_err(failed)
+    };
+    let record: SiteRecord = roots.statement(&args.to.display().to_string(), &read(&args.to)?)?;
+    let mut secrets = Vec::new();
+    for path in &args.files {
+        secrets.extend(site_secrets::read(path, &read(path)?, args.namespace.as_deref())?);
+    }
+    let statement = site_secrets::statement(&record, &args.to, secrets, args.serial.unwrap_or(world.now))?;
+    let bytes = keys::sign(&statement, &signers)?;
+    let path = args.output.clone().unwrap_or_else(|| file_name(&statement.kind, &bytes).into());
+    durable::write_file(&path, &bytes, 0o644)?;
+    let secrets: Vec<String> =
+        statement.secrets.iter().map(|secret| format!("{}/{}", secret.namespace, secret.name)).collect();
+    let text = format!(
+        "{}\n  for site {}, serial {}: {}",
+        path.display(),
+        statement.site,
+        statement.serial,
+        secrets.join(", ")
+    );
+    world.terminal.result(&Done { path, site: statement.site, serial: statement.serial, secrets }, text);
+    Ok(())
+}
