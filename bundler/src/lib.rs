@@ -37,6 +37,8 @@ pub mod resolve;
 pub mod secrets;
 pub mod sign;
 pub mod signer;
+pub mod site_kit;
+pub mod site_record;
 pub mod source;
 pub mod statements;
 pub mod tool;
