@@ -40,6 +40,8 @@ pub mod root_files;
 pub mod secrets;
 pub mod sign;
 pub mod signer;
+pub mod site_kit;
+pub mod site_record;
 pub mod site_secrets;
 pub mod source;
 pub mod statements;
