@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::trust::TrustError;
+use consign_format::trust::chain::Vouched;
 use consign_format::trust::keys::{SignError, Signer, key_id};
 use consign_format::trust::roots::RootChain;
 use consign_format::trust::scan::{SUFFIX, ScanAttestation, Verdict};
+use consign_format::trust::statement::Statement as _;
 use consign_format::{Digest, DigestWriter, Limits};
 use consign_registry::durable::write_file;
 use serde::Serialize;
 
-use crate::bundle::{self, Trust};
 use crate::sign::KeyError;
 use crate::unpack::{LISTING, Listing};
 
@@ -114,31 +115,23 @@ impl Coded for AttestError {
     }
 }
 
-/// Writes `FILE.scan.json`, or adds a signature to the one that is there. The bundle is opened and its head vouched
-/// for; its content was verified when it was laid out for the scanner, and is again at the site.
+/// Writes `FILE.scan.json` beside a bundle whose head is vouched for, or adds a signature to the one that is there. The
+/// bundle's content was verified when it was laid out for the scanner, and is again at the site.
 ///
 /// # Errors
-/// What a site would say of the bundle's head; [`AttestError`]; the signer's.
-pub fn attest(path: &Path, trust: &Trust, said: &Said<'_>, signer: &dyn Signer) -> Result<Attested, Failure> {
-    let open = bundle::open(path, trust, &consign_terminal::Silent)?;
-    let (roots, vouched) = (&open.roots, &open.verified.vouched);
+/// [`AttestError`]; the signer's; what is wrong with the signatures that are there.
+pub fn attest(
+    path: &Path,
+    roots: &RootChain,
+    vouched: &Vouched,
+    said: &Said<'_>,
+    signer: &dyn Signer,
+) -> Result<Attested, Failure> {
     check_say(roots, signer)?;
-    if said.scanner.is_empty() || said.scanner.len() > SCANNER || said.scanner.chars().any(char::is_control) {
-        return Err(AttestError::Scanner { name: said.scanner.to_owned() }.into());
-    }
     if let Some(folder) = said.unpacked {
         check_unpacked(&folder.join(LISTING), &vouched.bundle_id)?;
     }
-    let fresh = ScanAttestation {
-        kind: "scan-attestation".to_owned(),
-        domain: roots.domain().clone(),
-        bundle: vouched.bundle_id,
-        release: vouched.release_digest,
-        scanner: said.scanner.to_owned(),
-        verdict: Verdict::Clean,
-        report: digest_of(said.report)?,
-        attested: said.now,
-    };
+    let fresh = statement(roots, vouched, said)?;
     let mut beside = path.as_os_str().to_owned();
     beside.push(SUFFIX);
     let beside = PathBuf::from(beside);
@@ -161,6 +154,22 @@ pub fn attest(path: &Path, trust: &Trust, said: &Said<'_>, signer: &dyn Signer) 
     write_file(&beside, &signed, 0o644)?;
     let (path, bundle, report) = (beside.display().to_string(), attestation.bundle, attestation.report);
     Ok(Attested { path, bundle, report, signatures, threshold })
+}
+
+fn statement(roots: &RootChain, vouched: &Vouched, said: &Said<'_>) -> Result<ScanAttestation, AttestError> {
+    if said.scanner.is_empty() || said.scanner.len() > SCANNER || said.scanner.chars().any(char::is_control) {
+        return Err(AttestError::Scanner { name: said.scanner.to_owned() });
+    }
+    Ok(ScanAttestation {
+        kind: ScanAttestation::TYPE.to_owned(),
+        domain: roots.domain().clone(),
+        bundle: vouched.bundle_id,
+        release: vouched.release_digest,
+        scanner: said.scanner.to_owned(),
+        verdict: Verdict::Clean,
+        report: digest_of(said.report)?,
+        attested: said.now,
+    })
 }
 
 /// Demands that the newest root gives the key a say in the role `scan`.

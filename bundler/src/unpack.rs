@@ -8,6 +8,7 @@
 //! What is written is thrown away after the scan, so it is not made to survive a power cut; it gets its name at the very
 //! end, and a folder of that name is complete.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -15,10 +16,12 @@ use consign_format::archive::head::ArchiveError;
 use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::release::Role;
 use consign_format::{Digest, Limits};
+use consign_sealed::SiteKey;
 use consign_terminal::{Amount, Progress};
 
 use crate::bundle::kept::Kept;
-use crate::bundle::{self, BundleError, Trust};
+use crate::bundle::{self, BundleError, Open, Trust};
+use crate::medium::Medium;
 
 mod layer;
 pub mod listing;
@@ -69,6 +72,12 @@ pub enum UnpackError {
         /// The bound.
         limit: u64,
     },
+    /// The file is another one than a moment before.
+    #[error("{} was exchanged while it was read", path.display())]
+    Changed {
+        /// The bundle.
+        path: PathBuf,
+    },
     /// Something could not be laid out.
     #[error("{count} blobs could not be laid out in full; {first}")]
     Incomplete {
@@ -93,6 +102,7 @@ impl Coded for UnpackError {
             UnpackError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => codes::NO_ROOM,
             UnpackError::Io { .. } => codes::IO,
             UnpackError::OverLimit { .. } => codes::OVER_LIMIT,
+            UnpackError::Changed { .. } => codes::DIGEST_MISMATCH,
             UnpackError::Incomplete { .. } => codes::NOT_UNPACKED,
         }
     }
@@ -102,6 +112,7 @@ impl Coded for UnpackError {
             UnpackError::Bundle(error) => error.hint(),
             UnpackError::Exists { .. } => Some("name a folder that is not there yet, or is empty".to_owned()),
             UnpackError::Io { .. } => None,
+            UnpackError::Changed { .. } => Some("let nobody write to that file, and run again".to_owned()),
             UnpackError::OverLimit { .. } => {
                 Some("if the images are that large, raise --max-size or --max-entries; if not, report them".to_owned())
             }
@@ -112,45 +123,34 @@ impl Coded for UnpackError {
     }
 }
 
-/// Lays a bundle out in a folder that is not there yet, or is empty. The bundle is verified first, every byte of it,
-/// and again while it is laid out.
+/// What is laid out where.
+#[derive(Clone, Copy)]
+pub struct Order<'a> {
+    /// The bundle.
+    pub bundle: &'a Path,
+    /// Whom to trust.
+    pub trust: &'a Trust,
+    /// The key that reads it, if it is encrypted.
+    pub key: Option<&'a SiteKey>,
+    /// A folder that is not there yet, or is empty.
+    pub dir: &'a Path,
+    /// How much at most.
+    pub bounds: Bounds,
+}
+
+/// Lays a bundle out. It is verified first, every byte of it, and again while it is laid out.
 ///
 /// # Errors
 /// What a site would say of the bundle; [`UnpackError`]. Only with [`UnpackError::Incomplete`] the folder is there.
-pub fn unpack(
-    path: &Path,
-    trust: &Trust,
-    dir: &Path,
-    bounds: Bounds,
-    progress: &dyn Progress,
-) -> Result<Listing, Failure> {
+pub fn unpack(order: Order<'_>, progress: &dyn Progress) -> Result<Listing, Failure> {
+    let dir = order.dir;
     check_free(dir)?;
-    let length = bundle::length(path)?;
-    progress.phase("verifying", Amount::Bytes(length));
-    let open = bundle::open(path, trust, progress)?;
-    let mut kept = Kept::default();
-    for blob in &open.verified.vouched.release.blobs {
-        if matches!(blob.role, Role::Index | Role::Manifest) {
-            kept.want(blob.digest, Limits::DEFAULT.manifest);
-        }
-    }
-    let mut listing = Listing::of(&open.verified.vouched);
-    let release = open.verified.vouched.release.clone();
-    open.read_all_keeping(&mut kept)?;
-    let places = places::places(&release, &kept);
-    progress.phase("unpacking", Amount::Bytes(length));
-    let io = |path: &Path, source| UnpackError::Io { path: path.to_owned(), source };
+    progress.phase("verifying", Amount::Bytes(bundle::length(order.bundle)?));
+    let (mut listing, places) = order.verify(progress)?;
+    progress.phase("unpacking", Amount::Bytes(bundle::length(order.bundle)?));
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let staging = tempfile::Builder::new().prefix(".unpack-").tempdir_in(parent).map_err(|e| io(parent, e))?;
-    let mut tree = Tree::new(staging.path(), bounds);
-    bundle::open(path, trust, progress)?.each_blob(|digest, _, content| {
-        let places = places.get(digest).map(Vec::as_slice).unwrap_or_default();
-        lay_out(digest, places, content, &mut tree, &mut listing)?;
-        Ok::<bool, UnpackError>(true)
-    })?;
-    listing.sum();
-    let text = serde_json::to_vec_pretty(&listing).map_err(|e| io(Path::new(LISTING), e.into()))?;
-    tree.create(Path::new(LISTING)).and_then(|(mut file, _)| file.write_all(&text)).map_err(|e| io(dir, e))?;
+    let staging = tempfile::Builder::new().prefix(".unpack-").tempdir_in(parent).map_err(|e| failed(parent, e))?;
+    order.lay_out(&places, staging.path(), &mut listing, progress)?;
     name(staging, dir)?;
     progress.done();
     match listing.not_unpacked.first() {
@@ -159,6 +159,51 @@ pub fn unpack(
             let first = format!("{}: {}", first.digest, first.reason);
             Err(UnpackError::Incomplete { count: listing.not_unpacked.len(), first }.into())
         }
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> UnpackError {
+    UnpackError::Io { path: path.to_owned(), source }
+}
+
+impl Order<'_> {
+    fn open<'p>(&self, progress: &'p dyn Progress) -> Result<Open<Medium<'p>>, Failure> {
+        bundle::open_as(self.bundle, self.trust, self.key, progress)
+    }
+
+    /// Reads every byte, and keeps the manifests, which say where everything belongs.
+    fn verify(&self, progress: &dyn Progress) -> Result<(Listing, BTreeMap<Digest, Vec<Place>>), Failure> {
+        let open = self.open(progress)?;
+        let vouched = &open.verified.vouched;
+        let mut kept = Kept::default();
+        let manifests = vouched.release.blobs.iter().filter(|blob| matches!(blob.role, Role::Index | Role::Manifest));
+        manifests.for_each(|blob| kept.want(blob.digest, Limits::DEFAULT.manifest));
+        let (listing, release) = (Listing::of(vouched), vouched.release.clone());
+        open.read_all_keeping(&mut kept)?;
+        Ok((listing, places::places(&release, &kept)))
+    }
+
+    fn lay_out(
+        &self,
+        places: &BTreeMap<Digest, Vec<Place>>,
+        into: &Path,
+        listing: &mut Listing,
+        progress: &dyn Progress,
+    ) -> Result<(), Failure> {
+        let mut tree = Tree::new(into, self.bounds);
+        let open = self.open(progress)?;
+        if open.verified.vouched.bundle_id != listing.bundle_id {
+            return Err(UnpackError::Changed { path: self.bundle.to_owned() }.into());
+        }
+        open.each_blob(|digest, _, content| {
+            let places = places.get(digest).map(Vec::as_slice).unwrap_or_default();
+            lay_out(digest, places, content, &mut tree, listing)?;
+            Ok::<bool, UnpackError>(true)
+        })?;
+        listing.sum();
+        let text = serde_json::to_vec_pretty(&listing).map_err(|e| failed(into, e.into()))?;
+        let written = tree.create(Path::new(LISTING)).and_then(|(mut file, _)| file.write_all(&text));
+        Ok(written.map_err(|e| failed(into, e))?)
     }
 }
 

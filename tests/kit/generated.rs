@@ -58,6 +58,7 @@ pub fn docs() -> Vec<Generated> {
     vec![
         Generated { path: "docs/cli.md".to_owned(), text },
         with_table::<consign_bundler::config::ReleaseFile>("docs/release-yaml.md"),
+        with_table::<consign_bundler::policy::PolicyFile>("docs/verify-in-ci.md"),
     ]
 }
 

@@ -6,10 +6,11 @@ use consign_format::error::Failure;
 use consign_terminal::Usage;
 
 use super::World;
+use super::identity::IdentityArgs;
 use super::signing::KeyArgs;
 use super::verify::TrustArgs;
 use crate::attest::{Said, attest};
-use crate::sign;
+use crate::{bundle, sign};
 
 /// Says of a bundle that it was scanned for malware and found clean: writes FILE.scan.json beside it, signed by the role
 /// `scan` of the root. The bundle itself does not change.
@@ -34,17 +35,20 @@ pub struct Args {
     trust: TrustArgs,
     #[command(flatten)]
     keys: KeyArgs,
+    #[command(flatten)]
+    identity: IdentityArgs,
 }
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     let beside = Path::new(sign::TRUST_FOLDER).join(sign::DEVELOPMENT_KEY);
     let signers = args.keys.open(world, Some(&beside))?;
     let (report, unpacked) = (args.report.as_path(), args.unpacked.as_deref());
+    let (trust, identity) = (args.trust.trust()?, args.identity.key()?);
+    let open = bundle::open_as(&args.bundle, &trust, identity.as_ref(), world.terminal.progress())?;
     let said = Said { report, scanner: &args.scanner, unpacked, now: world.now };
-    let trust = args.trust.trust()?;
     let mut attested = None;
     for signer in &signers {
-        attested = Some(attest(&args.bundle, &trust, &said, signer.as_ref())?);
+        attested = Some(attest(&args.bundle, &open.roots, &open.verified.vouched, &said, signer.as_ref())?);
     }
     let nobody = || Usage { message: "no key was named".to_owned(), hint: Some("name it with --key".to_owned()) };
     let attested = attested.ok_or_else(nobody)?;

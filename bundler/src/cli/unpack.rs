@@ -6,8 +6,9 @@ use consign_format::error::Failure;
 use consign_terminal::bytes;
 
 use super::World;
+use super::identity::IdentityArgs;
 use super::verify::TrustArgs;
-use crate::unpack::{Bounds, LISTING, unpack};
+use crate::unpack::{Bounds, LISTING, Order, unpack};
 
 /// Lays a bundle out as plain files for a malware scanner: layers decompressed and untarred, files, objects, and every
 /// other blob as it is.
@@ -29,6 +30,8 @@ pub struct Args {
     dir: PathBuf,
     #[command(flatten)]
     trust: TrustArgs,
+    #[command(flatten)]
+    identity: IdentityArgs,
     /// Stop when more comes out than this many GiB
     #[arg(long, value_name = "GIB", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     max_size: u64,
@@ -39,7 +42,9 @@ pub struct Args {
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     let bounds = Bounds { bytes: args.max_size << 30, entries: args.max_entries };
-    let listing = unpack(&args.bundle, &args.trust.trust()?, &args.dir, bounds, world.terminal.progress())?;
+    let (trust, key) = (args.trust.trust()?, args.identity.key()?);
+    let order = Order { bundle: &args.bundle, trust: &trust, key: key.as_ref(), dir: &args.dir, bounds };
+    let listing = unpack(order, world.terminal.progress())?;
     let text = format!(
         "{} {} is laid out in {}: {} files, {}\n{} links and devices have no content; {LISTING} lists them",
         listing.product,
