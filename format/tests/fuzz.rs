@@ -13,7 +13,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use consign_format::archive::header;
-use consign_format::archive::plan::{self, metadata_bundle};
+use consign_format::archive::plan::metadata_bundle;
 use consign_format::digest::Digest;
 use consign_format::trust::author::{self, Signers};
 use consign_format::trust::envelope::Envelope;
@@ -37,22 +37,6 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let targets = entries(folder).filter(|path| path.is_dir());
     let files = targets.flat_map(|target| entries(&target).collect::<Vec<_>>());
     files.map(|path| (path.strip_prefix(folder).unwrap().display().to_string(), fs::read(&path).unwrap())).collect()
-}
-
-/// A whole bundle with the smallest head there can be: what a fuzzer has to carry along costs runs.
-fn small_bundle(parts: &Parts) -> Vec<u8> {
-    let release = parts.release.to_bytes().unwrap();
-    let signers = Signers { approvers: vec![&parts.key], publisher: &parts.key };
-    let carriage = parts.carriage(&release, 64 * 1024);
-    let documents = author::documents(&release, &parts.approval(), &carriage, EXPIRES, &signers).unwrap();
-    let mut bundle = plan::head_bytes(&head(&parts.roots, &documents, &release), carriage.boundary).unwrap();
-    for (member, content) in &parts.contents {
-        bundle.extend(header::canonical(&member.name, member.length).unwrap());
-        bundle.extend(content);
-        bundle.resize(bundle.len().next_multiple_of(512), 0);
-    }
-    bundle.resize(bundle.len() + 1024, 0);
-    bundle
 }
 
 fn body(document: &[u8]) -> String {
@@ -139,7 +123,7 @@ fn seeds() -> BTreeMap<String, Vec<u8>> {
         ("envelope/value", "{\"a\":[1,-2,null,true,\"say \\\"hi\\\" \\\\ ä\"],\"b\":{}}".as_bytes().to_vec()),
         ("envelope/statement", statement.clone()),
         ("frames/text", frame),
-        ("head/release", small_bundle(&parts)),
+        ("head/release", parts.pack_small()),
         ("head/metadata", metadata_bundle(&parts.roots, &[statement]).unwrap()),
         ("header/small", header::canonical("index.json", 1234).unwrap().to_vec()),
         ("header/base-256", header::canonical("blobs/sha256/ab", 1 << 40).unwrap().to_vec()),
