@@ -128,6 +128,8 @@ const CASES: &[Case] = &[
     ("an encrypted bundle and another key", encrypted, &["verify", "sealed.consign", "--identity", "other.age"]),
     ("a key that is no age key", encrypted, &["inspect", "sealed.consign", "--identity", "trust/dev.key"]),
     ("an encrypted bundle, encrypted again", encrypted, &["encrypt", "sealed.consign", "--to", A_RECIPIENT, "-o", "x"]),
+    ("an encrypted bundle, to be approved", encrypted, &["approve", "--request", "sealed.consign", "-o", "x"]),
+    ("an encrypted bundle, to be signed", encrypted, &["approve", "--merge", "sealed.consign", "trust/1.root.json"]),
     (
         "an encrypted bundle, changed",
         |p| {
