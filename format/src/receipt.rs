@@ -12,6 +12,8 @@ use crate::trust::envelope::Envelope;
 use crate::trust::keys::PublicKey;
 use crate::{Digest, Name};
 
+pub mod chain;
+
 /// The value of `_type`.
 pub const TYPE: &str = "receipt";
 
@@ -43,6 +45,9 @@ pub struct Receipt {
     /// For a rollback: what runs now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub now_current: Option<ReceiptRelease>,
+    /// For a change of the root: the version that is trusted from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<u64>,
     /// Who converges the cluster.
     pub handoff: String,
     /// The phases, in order.

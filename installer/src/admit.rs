@@ -257,6 +257,9 @@ fn check_sequence(vouched: &Vouched, memory: &Memory<'_>, leave: Option<&Downgra
     if let Some(floor) = memory.floor.filter(|floor| offered < floor.sequence) {
         return Err(Refusal::BelowFloor { product, version, offered, floor: floor.sequence });
     }
+    if let Some(accepted) = memory.trust.floor.filter(|floor| offered < *floor && leave.is_none()) {
+        return Err(Refusal::Older { product, version, offered, accepted });
+    }
     let Some(seen) = &memory.trust.verified else { return Ok(false) };
     if offered < seen.sequence && leave.is_none() {
         return Err(Refusal::Older { product, version, offered, accepted: seen.sequence });

@@ -28,6 +28,7 @@ pub mod scaling;
 mod secrets;
 pub mod stage;
 mod stages;
+mod state_copy;
 pub mod tracking;
 mod verbs;
 mod wait;

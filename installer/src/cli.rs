@@ -4,13 +4,14 @@
 //! nothing that the library could decide.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use consign_format::error::Failure;
 use consign_terminal::Terminal;
 
+use crate::apply::Lookup;
 use crate::clock::Clocks;
 use crate::config::{ConfigError, SiteConfig};
 use crate::store::Store;
@@ -22,6 +23,7 @@ mod install;
 mod receipts;
 mod runtime;
 mod serve;
+mod state_copy;
 mod status;
 mod upgrade;
 mod verify;
@@ -100,6 +102,18 @@ struct Context<'a> {
 impl Context<'_> {
     fn config(&self) -> Result<SiteConfig, ConfigError> {
         SiteConfig::read(&self.store.config_file())
+    }
+}
+
+/// Where to look for the cluster: flag, then environment, then file; the file counts only where $KUBECONFIG says nothing.
+fn lookup(context: &Context<'_>, flag: Option<&Path>, config: &SiteConfig) -> Lookup {
+    let environment = context.machine.kubeconfig.clone().filter(|list| !list.is_empty());
+    let from_file = config.kubeconfig.clone().filter(|_| environment.is_none());
+    Lookup {
+        flag: flag.map(Path::to_owned).or(from_file),
+        kubeconfig_env: environment,
+        service: context.machine.service.clone(),
+        root: context.store.root().to_owned(),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::handoff::Handoff;
 use crate::load::load;
 use crate::open::open;
 use crate::scan;
-use crate::site::Site;
+use crate::site::{DomainState, Site};
 use crate::site_secrets;
 use crate::store::StoreError;
 use crate::store::products::ProductState;
@@ -113,7 +113,8 @@ pub(crate) fn memory<'a>(
     let floor = roots.root().floor.get(name);
     let grants = site.domains.get(domain).into_iter().flat_map(|state| state.grants_of(name)).collect();
     let installer = env!("CARGO_PKG_VERSION");
-    Ok(Memory { site: &site.identity.site, record: None, trust, floor, grants, product, confirmed, installer })
+    let record = site.domains.get(domain).and_then(DomainState::record);
+    Ok(Memory { site: &site.identity.site, record, trust, floor, grants, product, confirmed, installer })
 }
 
 /// The later of the site's clock and the latest signed time it has seen, RFC 3339 in UTC (TRUST §4).

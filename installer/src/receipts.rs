@@ -33,6 +33,8 @@ pub struct Draft {
     pub release: Option<ReceiptRelease>,
     /// After a rollback: what runs now.
     pub now_current: Option<ReceiptRelease>,
+    /// For a change of the root: the version that is trusted from now on.
+    pub root: Option<u64>,
     /// Who converges the cluster.
     pub handoff: &'static str,
     /// The phases, in order.
@@ -60,6 +62,7 @@ impl Draft {
             outcome,
             release: None,
             now_current: None,
+            root: None,
             handoff,
             phases: Vec::new(),
             objects: ObjectCounts::default(),
@@ -103,7 +106,8 @@ impl Coded for ReceiptError {
 pub fn issue(site: &Site, draft: Draft, clocks: &Clocks) -> Result<Kept, ReceiptError> {
     let last = site.store.last_receipt_number()?;
     let previous = match last {
-        0 => None,
+        // The first receipt after a recovery names the last one that was known before.
+        0 => site.identity.continues,
         n => Some(Digest::of(&read(site, n)?.bytes)),
     };
     let refused = site.store.refused()?;
@@ -120,6 +124,7 @@ pub fn issue(site: &Site, draft: Draft, clocks: &Clocks) -> Result<Kept, Receipt
         outcome: draft.outcome,
         release: draft.release,
         now_current: draft.now_current,
+        root: draft.root,
         handoff: draft.handoff.to_owned(),
         phases: draft.phases,
         clock: Clock { now, quality: quality(now, floor) },

@@ -8,22 +8,31 @@ use std::collections::BTreeMap;
 use consign_format::trust::TrustError;
 use consign_format::trust::keys::{PublicKey, SecretKey, Signer};
 use consign_format::trust::roots::RootChain;
-use consign_format::{Name, error::Code, error::Coded, error::codes};
+use consign_format::{Digest, Name, error::Code, error::Coded, error::codes};
 use serde::{Deserialize, Serialize};
 
 use crate::store::lock::{self, Lock};
 use crate::store::{Store, StoreError, state_file};
 
 mod age_key;
+pub mod copy;
+pub mod damage;
 pub mod domain;
 pub mod enrol;
 pub mod grants;
+mod pending;
+pub mod record;
+pub mod recover;
+mod request;
 pub mod secrets;
 
+pub use damage::Damage;
 pub use domain::{Counter, DomainState, ProductTrust};
-pub use enrol::{Enrolled, Enrolment, enrol};
+pub use enrol::{After, Enrolled, Enrolment, enrol};
+pub use record::KeptRecord;
+pub use recover::{Recovered, Recovery, recover};
 
-/// Who a site is. Written once, at the end of its enrolment, and again when a domain is added.
+/// Who a site is. Written at the end of its enrolment, when a domain is added, and by a recovery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Identity {
@@ -38,8 +47,14 @@ pub struct Identity {
     /// What is meant for this site alone is encrypted to this age recipient.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<String>,
-    /// The domains the site is enrolled in.
-    pub domains: Vec<Name>,
+    /// The domains the site is enrolled in, and the fingerprint of the root that each was enrolled by.
+    pub domains: BTreeMap<Name, Digest>,
+    /// Whether this enrolment came after another one, of which nothing but the floors is known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recovered: bool,
+    /// The last receipt of the enrolment before: what the first receipt of this one names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<Digest>,
 }
 
 /// An enrolled site.
@@ -110,28 +125,48 @@ fn key_file(store: &Store) -> std::path::PathBuf {
     store.trust_dir().join("site.key")
 }
 
+/// Reads the site's key, which must be byte for byte as this program wrote it.
+fn read_key(store: &Store, identity: &Identity) -> Result<SecretKey, StoreError> {
+    let path = key_file(store);
+    let pem = state_file::read_bytes(&path, 4096)?.ok_or_else(|| StoreError::Missing { path: path.clone() })?;
+    let text = String::from_utf8_lossy(&pem);
+    let key = SecretKey::from_pem(&text).map_err(|error| StoreError::damaged(&path, error))?;
+    if key.to_pem().ok().as_deref() != Some(&*text) {
+        return Err(StoreError::damaged(path, "it is not as it was written"));
+    }
+    if PublicKey::of(&key as &dyn Signer) != identity.public_key {
+        return Err(StoreError::damaged(path, "it is not the key of this site"));
+    }
+    Ok(key)
+}
+
 impl Site {
     /// Opens a site to look at it.
     pub fn open(store: Store) -> Result<Self, SiteError> {
-        let not_enrolled = || SiteError::NotEnrolled { dir: store.dir().to_owned() };
+        pending::refuse(&store)?;
         let Some(identity) = state_file::read::<Identity>(&identity_file(&store))? else {
-            return match enrol::was_in_use(&store)? {
-                Some(path) => Err(StoreError::damaged(path, "the site it belongs to is missing").into()),
-                None => Err(not_enrolled()),
-            };
+            return Err(match damage::trace_of_use(&store) {
+                Some(trace) => {
+                    let reason = format!("it is missing, and {} shows that a site was enrolled here", trace.display());
+                    StoreError::damaged(identity_file(&store), reason).into()
+                }
+                None => SiteError::NotEnrolled { dir: store.dir().to_owned() },
+            });
         };
+        read_key(&store, &identity)?;
+        age_key::read(&store, &identity)?;
         let mut domains = BTreeMap::new();
-        for name in &identity.domains {
+        for name in identity.domains.keys() {
             domains.insert(name.clone(), DomainState::read(&store, &identity, name)?);
         }
         let site = Site { store, identity, domains, lock: None };
-        site.check_products()?;
+        site.check_traces()?;
         Ok(site)
     }
 
     /// Opens a site to change it: one run at a time.
     pub fn open_exclusive(store: Store) -> Result<Self, SiteError> {
-        if !store.trust_dir().exists() {
+        if !store.dir().exists() {
             return Err(SiteError::NotEnrolled { dir: store.dir().to_owned() });
         }
         let lock = lock::take(&store)?;
@@ -142,16 +177,23 @@ impl Site {
         Ok(site)
     }
 
-    /// A product that was applied here has a file; that file gone, its counters may be wrong as well.
-    fn check_products(&self) -> Result<(), StoreError> {
+    /// A product that was applied here has a file, and a receipt; one of them gone, the counters may be wrong as well.
+    fn check_traces(&self) -> Result<(), StoreError> {
+        let mut applied = false;
         for (domain, state) in &self.domains {
             for (product, trust) in &state.products {
+                applied |= trust.applied.is_some();
                 if trust.verified.is_some() && self.store.read_product(domain, product)?.is_none() {
                     return Err(StoreError::Missing { path: self.store.product_file(domain, product) });
                 }
             }
         }
-        Ok(())
+        // After a recovery receipts are counted from 1 again, and what was applied before has none.
+        match self.store.last_receipt_number()? {
+            0 if applied && !self.identity.recovered => Err(StoreError::Missing { path: self.store.receipts_dir() }),
+            0 => Ok(()),
+            n => self.store.read_receipt(n, &self.identity.public_key).map(|_| ()),
+        }
     }
 
     /// Finds the domain whose enrolled root travels in the bundle and follows the bundle's roots from there.
@@ -197,14 +239,7 @@ impl Site {
 
     /// The key that receipts are signed with.
     pub fn key(&self) -> Result<SecretKey, StoreError> {
-        let path = key_file(&self.store);
-        let pem = state_file::read_bytes(&path, 4096)?.ok_or_else(|| StoreError::Missing { path: path.clone() })?;
-        let text = String::from_utf8_lossy(&pem);
-        let key = SecretKey::from_pem(&text).map_err(|error| StoreError::damaged(&path, error))?;
-        if PublicKey::of(&key as &dyn Signer) != self.identity.public_key {
-            return Err(StoreError::damaged(path, "it is not the key of this site"));
-        }
-        Ok(key)
+        read_key(&self.store, &self.identity)
     }
 
     /// The lowest sequence of a product that the newest root accepts; 0 where it names none.

@@ -8,7 +8,9 @@
 //!   releases/HEX                 release manifests, as they were signed
 //!   trust/site                   who this site is; trust/site.key its secret key
 //!   trust/site.age               the secret key that reads what is encrypted to it
-//!   trust/domains/DOMAIN         roots, time floor, counters per product
+//!   trust/domains/DOMAIN         roots, time floor, site record, counters per product
+//!   trust/pending                an enrolment or a recovery under way
+//!   enrol-requests/DOMAIN.json   what headquarters is told of this site
 //!   journal/                     what was begun and what was ended
 //!   receipts/NNNNNN.json         hash-chained receipts
 //!   lock                         held by whoever changes anything
@@ -74,6 +76,7 @@ impl Store {
             ("trust/domains", 0o700),
             ("journal", 0o755),
             ("receipts", 0o755),
+            ("enrol-requests", 0o755),
         ] {
             durable::create_dir(&self.dir.join(folder), mode)?;
         }
@@ -104,6 +107,11 @@ impl Store {
     /// The folder of what is trusted.
     pub fn trust_dir(&self) -> PathBuf {
         self.dir.join("trust")
+    }
+
+    /// The enrol-request of one domain.
+    pub fn enrol_request_file(&self, domain: &Name) -> PathBuf {
+        self.dir.join("enrol-requests").join(format!("{domain}.json"))
     }
 
     /// The folder of receipts.

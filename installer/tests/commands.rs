@@ -209,6 +209,24 @@ fn enrolment_checks_the_fingerprint_and_happens_once() {
     let key = std::fs::metadata(site.join("var/lib/consign/trust/site.key")).unwrap();
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&key.permissions()) & 0o777, 0o600);
     std::fs::write(desk.at("2.root.json"), kit::root("other")).unwrap();
-    done(&site, &["enrol", "--root", &desk.text("2.root.json"), "--site", "hospital-7"]);
+    let other = desk.text("2.root.json");
+    let unsaid = json(&site, &["enrol", "--root", &other, "--site", "hospital-7"]);
+    assert_eq!(
+        (unsaid.0, &unsaid.1["error"]["code"]),
+        (Some(2), &Value::from("usage")),
+        "there is no trust on first use"
+    );
+    let words = consign_format::trust::fingerprint::words(&Digest::of(&kit::root("other")));
+    let request = desk.text("request.json");
+    let said =
+        done(&site, &["enrol", "--root", &other, "--root-words", &words, "--site", "hospital-7", "--output", &request]);
+    let bytes = std::fs::read(&request).unwrap();
+    assert!(
+        said.ends_with(&format!("  {}\n", consign_format::trust::fingerprint::words(&Digest::of(&bytes)))),
+        "{said}"
+    );
+    let request = consign_format::enrolment::verify(&bytes).unwrap();
+    assert_eq!((request.site.as_str(), request.domain.as_str()), ("hospital-7", "other"));
+    assert_eq!(request.root, Digest::of(&kit::root("other")));
     assert_eq!(json(&site, &["status"]).1["domains"].as_array().unwrap().len(), 2);
 }

@@ -21,6 +21,8 @@ use consign_installer::scan::ScanError;
 use consign_installer::serve::ServeError;
 use consign_installer::site::SiteError;
 use consign_installer::site::enrol::EnrolError;
+use consign_installer::site::record::RecordError;
+use consign_installer::site::recover::RecoverError;
 use consign_installer::site_secrets::SiteSecretMissing;
 use consign_installer::store::StoreError;
 use consign_installer::supply::SupplyError;
@@ -76,7 +78,15 @@ fn site() -> Vec<Failure> {
         SiteError::DevelopmentRoot { domain: name("dev"), version: 1 }.into(),
         EnrolError::Domain { domain: name("dev"), fingerprint: digest() }.into(),
         EnrolError::OtherName { found: name("hospital-7"), given: name("hospital-8") }.into(),
+        EnrolError::InPlace { site: name("hospital-7") }.into(),
+        EnrolError::Forgotten { domain: name("dev") }.into(),
+        EnrolError::KitKey.into(),
         EnrolError::Key { source: io::Error::other("no randomness") }.into(),
+        RecordError::OtherSite { site: name("hospital-7"), found: name("hospital-8") }.into(),
+        RecordError::Reused { serial: 3 }.into(),
+        RecoverError::Sound { site: name("hospital-7") }.into(),
+        RecoverError::Lost { reasons: vec!["domain dev: there is no copy in the cluster".into()] }.into(),
+        RecoverError::OlderRoot { domain: name("dev"), known: 3, offered: 1 }.into(),
         StoreError::Damaged { path: dir().join("trust/site"), reason: "its checksum does not hold".into() }.into(),
         StoreError::Missing { path: dir().join("products/dev/demo") }.into(),
         StoreError::Busy { dir: dir() }.into(),

@@ -21,7 +21,7 @@ use consign_installer::site::{Enrolment, Site, enrol};
 use consign_installer::verify_bundle::verify_bundle;
 use consign_terminal::Silent;
 use kit::{Draft, EXPIRES, NOW, fingerprint, name};
-use site_kit::{TestSite, clocks, random};
+use site_kit::{TestSite, clocks, enrolment};
 
 /// Everything under the site's root but the blobs and the journal.
 fn remembered(site: &TestSite) -> BTreeMap<PathBuf, (u32, Digest)> {
@@ -160,7 +160,7 @@ fn an_image_that_is_not_whole_is_not_tagged() {
 fn a_site_for_production_refuses_development_roots() {
     let site = TestSite { root: tempfile::tempdir().unwrap(), now: NOW };
     let root = kit::root("dev");
-    let enrolment = Enrolment { root: &root, fingerprint: None, site: name("s"), production: true, random: &random };
+    let enrolment = Enrolment { production: true, ..enrolment(&root, "s") };
     let error = enrol(&site.store(), &enrolment).unwrap_err();
     assert_eq!(Failure::from(error).code(), codes::DEVELOPMENT_ROOT);
     let empty = fingerprint(site.root.path());

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods))]
 
 pub mod amount;
+mod ask;
 pub mod commands;
 pub mod explain;
 pub mod output;

@@ -149,6 +149,10 @@ codes! {
     REQUIREMENT_MISSING = "requirement-missing" => Missing;
     /// Blobs of the release are neither in the bundle nor at the site.
     BASE_MISSING = "base-missing" => Missing;
+    /// An enrol-request is not the one that the site read out.
+    REQUEST_SWAPPED = "request-swapped" => Untrusted;
+    /// Receipts that an honest site cannot have written.
+    RECEIPTS_REFUSED = "receipts-refused" => Untrusted;
     /// Another run works on this site.
     BUSY = "busy" => Busy;
     /// This release failed here before.

@@ -1,38 +1,65 @@
 //! `consign-site enrol`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use consign_format::Name;
 use consign_format::error::Failure;
-use consign_format::{Digest, Name};
-use consign_registry::durable::{DurableError, Step};
+use consign_format::trust::fingerprint;
+use consign_registry::durable::{DurableError, Step, write_file};
 use consign_terminal::Usage;
 
 use super::Context;
 use crate::config::{HandoffKind, SiteConfig};
-use crate::site::{Enrolment, enrol};
+use crate::site::enrol::Kit;
+use crate::site::{Enrolled, Enrolment, enrol};
 
-/// The largest root file that is read.
+mod kit;
+mod recover;
+mod said;
+
+/// The largest root, record or key file that is read.
 const LIMIT: u64 = 1 << 20;
 
-/// Enrols this site: takes the root of trust and makes the site's own keys.
+/// Enrols this site: takes the root of trust, makes the site's own key, writes an enrol-request.
 ///
 /// The fingerprint must come by another path than the file, on paper or by telephone: whoever could exchange the file
-/// could exchange a fingerprint beside it. Later roots come with the bundles and must be signed by the earlier ones;
-/// a root is never replaced by enrolling again. A further root of another domain is added with the same --site.
+/// could exchange a fingerprint beside it. Without one, a person at a terminal is asked to type it; nobody is ever asked
+/// to say yes. Later roots come with the bundles and must be signed by the earlier ones; a root is never replaced by
+/// enrolling again. A further root of another domain is added with the same --site.
+///
+/// The enrol-request goes back with the courier, and its fingerprint by telephone: headquarters makes the site record of
+/// it (consign site record), which names the environments and labels that bundles are addressed to.
+///
+/// A site whose state is damaged refuses everything (exit code 17). --recover takes the state back from the signed copy
+/// in the cluster; where there is none, headquarters gives the root, the lowest sequences and the hash of the last
+/// receipt. --replace is the same for a new disk, or another machine in the place of this one.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The root of trust, such as `1.root.json`.
-    #[arg(long, value_name = "FILE")]
-    root: PathBuf,
-    /// The root's fingerprint as it came by another path: 64 hexadecimal digits.
-    #[arg(long, value_name = "HEX")]
-    root_sha256: Option<String>,
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["kit", "recover"])]
+    root: Option<PathBuf>,
+    #[command(flatten)]
+    fingerprint: said::FingerprintArguments,
     /// The name of this site, as bundles address it.
-    #[arg(long, value_name = "NAME")]
-    site: Name,
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["kit", "recover"])]
+    site: Option<Name>,
+    /// Everything from a folder that headquarters has prepared for this site: consign site kit.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["root", "site", "production", "recover"])]
+    kit: Option<PathBuf>,
     /// Refuse development roots, now and later.
     #[arg(long)]
     production: bool,
+    /// Write the enrol-request here as well, such as onto the medium that goes back.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Get the state of a damaged site back.
+    #[arg(long, conflicts_with = "replace")]
+    recover: bool,
+    /// Enrol a new disk, or another machine, in the place of a site that was there.
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    after: said::AfterArguments,
     /// Who brings the desired state into the cluster; written to site.toml.
     #[arg(long, value_enum, default_value_t = HandoffKind::Direct)]
     handoff: HandoffKind,
@@ -42,31 +69,54 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(context: &Context<'_>, arguments: Arguments) -> Result<(), Failure> {
-    let fingerprint = arguments.root_sha256.as_deref().map(parse_fingerprint).transpose()?;
-    let root = read_root(&arguments.root)?;
-    let enrolment = Enrolment {
-        root: &root,
-        fingerprint,
-        site: arguments.site,
-        production: arguments.production,
-        random: &context.machine.random,
-    };
+    if arguments.recover {
+        return recover::run(context, &arguments);
+    }
+    let Wanted { root, site, production, kit } = wanted(&arguments)?;
+    let after = arguments.after.said(arguments.replace, false)?;
+    let fingerprint = arguments.fingerprint.get(context)?;
+    let now = context.machine.clocks.now();
+    let random = &context.machine.random;
+    let fingerprint = Some(fingerprint);
+    let replace = arguments.replace;
+    let enrolment = Enrolment { root: &root, fingerprint, site, production, replace, after, kit, now, random };
     let enrolled = enrol(&context.store, &enrolment)?;
-    let config = SiteConfig { handoff: arguments.handoff, kubeconfig: arguments.kubeconfig, ..SiteConfig::default() };
+    let config =
+        SiteConfig { handoff: arguments.handoff, kubeconfig: arguments.kubeconfig.clone(), ..SiteConfig::default() };
     let config_file = context.store.config_file();
     if !config.write_new(&config_file)? {
         context.terminal.warn(format!("{} is there already and was left as it is", config_file.display()));
     }
-    if fingerprint.is_none() {
-        context.terminal.warn(format!(
-            "the root's fingerprint was not given; compare {} with the one on paper before you install anything",
-            enrolled.fingerprint.hex()
-        ));
+    if let Some(output) = &arguments.output {
+        write_file(output, &read(&enrolled.request)?, 0o644)?;
     }
     if enrolled.development {
         context.terminal.warn("this is a development root: one key in every role; for production use another");
     }
-    let human = format!(
+    context.terminal.result(&enrolled, human(&enrolled, arguments.output.as_deref()));
+    Ok(())
+}
+
+/// What is enrolled, from options or from a kit.
+struct Wanted {
+    root: Vec<u8>,
+    site: Name,
+    production: bool,
+    kit: Option<Kit>,
+}
+
+fn wanted(arguments: &Arguments) -> Result<Wanted, Failure> {
+    if let Some(folder) = &arguments.kit {
+        return kit::read_folder(folder);
+    }
+    let missing = || Usage { message: "name the root and the site".to_owned(), hint: None };
+    let root = read(arguments.root.as_deref().ok_or_else(missing)?)?;
+    let site = arguments.site.clone().ok_or_else(missing)?;
+    Ok(Wanted { root, site, production: arguments.production, kit: None })
+}
+
+fn human(enrolled: &Enrolled, output: Option<&Path>) -> String {
+    let mut text = format!(
         "site {} is enrolled in domain {}\nroot fingerprint  {}\nreceipt key       {}\nage recipient     {}\nenrolment         {}",
         enrolled.site,
         enrolled.domain,
@@ -75,41 +125,23 @@ pub(super) fn run(context: &Context<'_>, arguments: Arguments) -> Result<(), Fai
         enrolled.recipient.as_deref().unwrap_or("none"),
         enrolled.enrolment
     );
-    context.terminal.result(&enrolled, human);
-    Ok(())
+    match enrolled.record {
+        Some(serial) => text.push_str(&format!("\nsite record       {serial}")),
+        None => text.push_str(&format!(
+            "\nenrol-request     {}\n\nBring the enrol-request to headquarters and read these words out by telephone:\n  {}",
+            output.unwrap_or(&enrolled.request).display(),
+            fingerprint::words(&enrolled.request_fingerprint)
+        )),
+    }
+    text
 }
 
-/// With or without `sha256:`, in upper or lower case, with the blanks and dashes that paper has.
-fn parse_fingerprint(text: &str) -> Result<Digest, Usage> {
-    let plain: String = text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '-' | ':')).collect();
-    let plain = plain.to_lowercase();
-    Digest::from_hex(plain.strip_prefix("sha256").unwrap_or(&plain)).map_err(|_| Usage {
-        message: format!("`{text}` is not a fingerprint"),
-        hint: Some("it has 64 hexadecimal digits".to_owned()),
-    })
-}
-
-fn read_root(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
+/// Reads a small file that somebody brought.
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     use std::io::Read;
     let unreadable = |source| DurableError::io(Step::Read, path, source);
-    let file = std::fs::File::open(path).map_err(|source| DurableError::io(Step::Read, path, source))?;
+    let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.take(LIMIT).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fingerprints_are_typed_from_paper() {
-        let digest = Digest::of(b"root");
-        let hex = digest.hex();
-        let spaced: String = hex.as_bytes().chunks(4).map(|c| format!("{} ", String::from_utf8_lossy(c))).collect();
-        for text in [hex.clone(), digest.to_string(), hex.to_uppercase(), spaced] {
-            assert_eq!(parse_fingerprint(&text), Ok(digest), "{text}");
-        }
-        assert!(parse_fingerprint(&hex[1..]).is_err());
-    }
 }

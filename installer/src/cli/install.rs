@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use consign_format::error::Failure;
 
-use super::{Context, runtime};
+use super::{Context, lookup, runtime, state_copy};
 use crate::admit::Ask;
-use crate::apply::{Cluster, Direct, Lookup};
+use crate::apply::{Cluster, Direct};
 use crate::config::{HandoffKind, SiteConfig};
 use crate::handoff::export::Export;
 use crate::install_bundle::{Finished, Installed, Metadata, Order, Planned, count_refusal, install_bundle};
@@ -47,7 +47,13 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
     let (retry, enforce_expiry) = (arguments.retry, arguments.enforce_expiry);
     let ask = Ask { retry, enforce_expiry, require_scan: config.require_scan };
     let order = Order { ask, dry_run: arguments.dry_run };
+    let before = site.domains.clone();
     let finished = runtime::block_on(install(context, arguments, &config, &mut site, order));
+    let is_direct = arguments.handoff.unwrap_or(config.handoff) == HandoffKind::Direct;
+    let was_there = matches!(finished, Ok(Finished::Installed(_)));
+    if is_direct && (was_there || site.domains != before) {
+        state_copy::keep(context, &site, &config, arguments.kubeconfig.as_deref());
+    }
     if let Err(failure) = &finished
         && !arguments.dry_run
     {
@@ -72,7 +78,7 @@ async fn install(
     let path = &arguments.path;
     match arguments.handoff.unwrap_or(config.handoff) {
         HandoffKind::Direct => {
-            let lookup = lookup(context, arguments, config);
+            let lookup = lookup(context, arguments.kubeconfig.as_deref(), config);
             let connect = async || {
                 let cluster = Cluster::connect(&lookup).await?;
                 Ok(Direct::new(cluster, Box::new(context.machine.random)))
@@ -83,18 +89,6 @@ async fn install(
             let folder = export_dir(arguments.export_dir.as_deref(), config, context);
             install_bundle(site, path, order, clocks, progress, async || Ok(Export::new(&folder))).await
         }
-    }
-}
-
-fn lookup(context: &Context<'_>, arguments: &Arguments, config: &SiteConfig) -> Lookup {
-    // Flag, then environment, then file: the file counts only where $KUBECONFIG says nothing.
-    let environment = context.machine.kubeconfig.clone().filter(|list| !list.is_empty());
-    let from_file = config.kubeconfig.clone().filter(|_| environment.is_none());
-    Lookup {
-        flag: arguments.kubeconfig.clone().or(from_file),
-        kubeconfig_env: environment,
-        service: context.machine.service.clone(),
-        root: context.store.root().to_owned(),
     }
 }
 

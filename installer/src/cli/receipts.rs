@@ -66,8 +66,14 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
                 let name = format!("{}-{}-{}", site.identity.site, &site.identity.enrolment[..8], kept.name);
                 write_file(&dir.join(name), &kept.bytes, 0o644)?;
             }
-            let exported = Exported { folder: dir.clone(), receipts: chain.len() };
-            let are = if chain.len() == 1 { "1 receipt is" } else { &format!("{} receipts are", chain.len()) };
+            // What was written before a recovery goes along, for headquarters to judge.
+            let earlier = site.store.receipts_set_aside()?;
+            for (name, bytes) in &earlier {
+                write_file(&dir.join(format!("{}-{name}", site.identity.site)), bytes, 0o644)?;
+            }
+            let receipts = chain.len() + earlier.len();
+            let exported = Exported { folder: dir.clone(), receipts };
+            let are = if receipts == 1 { "1 receipt is" } else { &format!("{receipts} receipts are") };
             let human = format!("{are} in {}", dir.display());
             context.terminal.result(&exported, human);
         }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use consign_format::error::Failure;
 use consign_format::receipt::Receipt;
+use consign_format::trust::statement::SiteRecord;
 use consign_format::{Digest, Name};
 use serde::Serialize;
 
@@ -43,6 +44,9 @@ struct DomainStatus {
     domain: Name,
     root_version: usize,
     fingerprint: Digest,
+    /// What headquarters says of this site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<SiteRecord>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,6 +70,7 @@ fn look(context: &Context<'_>, site: &Site) -> Result<Status, Failure> {
         domain: name.clone(),
         root_version: state.roots.len(),
         fingerprint: Digest::of(state.roots.first().map(String::as_bytes).unwrap_or_default()),
+        record: state.record().cloned(),
     };
     let last = site.store.last_receipt_number()?;
     let last_receipt = match last {
@@ -96,6 +101,14 @@ fn human(status: &Status) -> String {
             "\ndomain    {} (root {}, enrolled {})",
             domain.domain, domain.root_version, domain.fingerprint
         );
+        match &domain.record {
+            Some(record) => {
+                let environments = record.environments.iter().map(Name::to_string);
+                let known_as: Vec<String> = environments.chain(record.labels.iter().cloned()).collect();
+                let _ = write!(text, "\n  record    {}: {}", record.serial, known_as.join(", "));
+            }
+            None => text.push_str("\n  record    none yet: only bundles for this site's name, or for any, are taken"),
+        }
     }
     let handoff = match status.handoff {
         HandoffKind::Direct => "direct",

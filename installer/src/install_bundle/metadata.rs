@@ -34,6 +34,7 @@ pub struct Metadata {
 pub(crate) fn commit_roots(site: &mut Site, domain: &Name, chain: &RootChain, clocks: &Clocks) -> Result<(), Failure> {
     if let Some((old, new)) = site.commit_roots(domain, chain)? {
         let mut draft = Draft::new(domain.clone(), Action::RootChange, Outcome::Applied, "none");
+        draft.root = Some(new);
         draft.reasons.push(format!("the root of trust went from version {old} to version {new}"));
         issue(site, draft, clocks)?;
     }
@@ -55,7 +56,7 @@ pub(super) fn commit_statements(
 ) -> Result<Metadata, Failure> {
     let (taken, warnings, root) = (Vec::new(), Vec::new(), chain.root().version);
     let mut metadata = Metadata { domain: domain.clone(), root, taken, passed_over: 0, warnings };
-    for statement in check(chain, statements)? {
+    for (statement, bytes) in check(chain, statements)?.into_iter().zip(statements) {
         let new = match statement {
             _ if dry_run => None,
             Approved::DowngradeGrant(grant) => site.take_grant(domain, grant)?,
@@ -67,7 +68,8 @@ pub(super) fn commit_statements(
                     None
                 }
             },
-            Approved::SiteRecord(_) => None,
+            Approved::SiteRecord(record) if record.site != site.identity.site => None,
+            Approved::SiteRecord(_) => site.take_record(domain, bytes)?,
             Approved::Unknown(kind) => {
                 metadata.warnings.push(format!("a statement of type `{kind}` needs a newer consign-site"));
                 None

@@ -9,7 +9,7 @@ use consign_format::trust::statement::DowngradeGrant;
 use consign_format::{Digest, Name};
 use serde::{Deserialize, Serialize};
 
-use super::Identity;
+use super::{Identity, KeptRecord};
 use crate::store::{Store, StoreError, state_file};
 
 /// One domain's file.
@@ -26,6 +26,9 @@ pub struct DomainState {
     pub roots: Vec<String>,
     /// The latest signed time of issue this site has seen: seconds since 1970. No clock moves it.
     pub time_floor: u64,
+    /// What headquarters says of this site, as it was signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<KeptRecord>,
     /// Leave to go back, as the approvers gave it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<DowngradeGrant>,
@@ -40,6 +43,9 @@ pub struct ProductTrust {
     /// The highest sequence that was verified and loaded whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<Counter>,
+    /// The lowest sequence that is taken, where a person said so at a recovery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<u64>,
     /// The sequence that was applied last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<Counter>,
@@ -59,13 +65,14 @@ pub struct Counter {
 
 impl DomainState {
     /// A domain on the day of its enrolment.
-    pub(super) fn new(identity: &Identity, domain: &Name, root: &[u8]) -> Self {
+    pub(super) fn new(site: &Name, enrolment: &str, domain: &Name, root: &[u8]) -> Self {
         DomainState {
             domain: domain.clone(),
-            site: identity.site.clone(),
-            enrolment: identity.enrolment.clone(),
+            site: site.clone(),
+            enrolment: enrolment.to_owned(),
             roots: vec![String::from_utf8_lossy(root).into_owned()],
             time_floor: 0,
+            record: None,
             grants: Vec::new(),
             products: BTreeMap::new(),
         }
@@ -81,6 +88,10 @@ impl DomainState {
         let state: DomainState = state_file::read(&path)?.ok_or_else(|| StoreError::Missing { path: path.clone() })?;
         if state.domain != *domain || state.site != identity.site || state.enrolment != identity.enrolment {
             return Err(StoreError::damaged(path, "it belongs to another site, enrolment or domain"));
+        }
+        let first = state.roots.first().map(|root| Digest::of(root.as_bytes()));
+        if first.as_ref() != identity.domains.get(domain) {
+            return Err(StoreError::damaged(path, "it does not begin with the root that was enrolled"));
         }
         Ok(state)
     }
@@ -107,6 +118,7 @@ impl DomainState {
         for (product, floor) in chain.root().floor.iter().filter(|(_, floor)| floor.reset) {
             if let Some(trust) = self.products.get_mut(product) {
                 trust.verified = trust.verified.take().filter(|verified| verified.sequence <= floor.sequence);
+                trust.floor = trust.floor.map(|lowest| lowest.min(floor.sequence));
             }
         }
         Ok(())

@@ -67,8 +67,7 @@ impl Coded for StoreError {
             StoreError::Durable(error) => error.hint(),
             StoreError::Blob(error) => error.hint(),
             StoreError::Damaged { .. } | StoreError::Missing { .. } => Some(
-                "restore it from a backup, or ask headquarters for a recovery; it is never taken for a fresh start"
-                    .to_owned(),
+                "run consign-site enrol --recover; what a site remembers is never taken for a fresh start".to_owned(),
             ),
             StoreError::Busy { .. } => Some("wait until it has ended, then run again".to_owned()),
             StoreError::Unwritable { .. } => None,

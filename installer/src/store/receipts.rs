@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use consign_format::Digest;
 use consign_format::receipt::{self, Receipt};
 use consign_format::trust::keys::PublicKey;
-use consign_registry::durable::{DurableError, Step, write_new_file};
+use consign_registry::durable::{DurableError, Folder, Step, create_dir, write_new_file};
 
 use super::{Store, StoreError, state_file};
 
@@ -32,13 +32,62 @@ impl Store {
     pub fn last_receipt_number(&self) -> Result<u64, StoreError> {
         let folder = self.receipts_dir();
         let unreadable = |source| DurableError::io(Step::Read, &folder, source);
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(StoreError::Missing { path: folder });
+            }
+            other => other.map_err(unreadable)?,
+        };
         let mut last = 0;
-        for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
-            let name = entry.map_err(unreadable)?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_suffix(".json")).and_then(|n| n.parse().ok());
-            last = last.max(number.unwrap_or(0));
+        for entry in entries {
+            last = last.max(number_of(&entry.map_err(unreadable)?.file_name()).unwrap_or(0));
         }
         Ok(last)
+    }
+
+    /// Moves the receipts of an enrolment that has ended into a folder of their own. What was moved already stays moved,
+    /// so it may be run again.
+    pub(crate) fn set_receipts_aside(&self, name: &str) -> Result<(), StoreError> {
+        let (folder, aside) = (self.receipts_dir(), self.receipts_dir().join(name));
+        create_dir(&folder, 0o755)?;
+        let unreadable = |source| DurableError::io(Step::Read, &folder, source);
+        for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
+            let file = entry.map_err(unreadable)?.file_name();
+            if number_of(&file).is_none() {
+                continue;
+            }
+            create_dir(&aside, 0o755)?;
+            let (from, to) = (folder.join(&file), aside.join(&file));
+            rustix::fs::rename(&from, &to).map_err(|error| DurableError::io(Step::Rename, &from, error))?;
+        }
+        if aside.exists() {
+            Folder::open(&aside)?.sync()?;
+        }
+        Ok(Folder::open(&folder)?.sync()?)
+    }
+
+    /// The receipts of enrolments that have ended: their names and bytes, as they are. Nothing is checked: headquarters
+    /// has the keys that this site has no longer.
+    pub fn receipts_set_aside(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let folder = self.receipts_dir();
+        let unreadable = |source| DurableError::io(Step::Read, &folder, source);
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
+            let aside = entry.map_err(unreadable)?;
+            if !aside.file_type().map_err(unreadable)?.is_dir() {
+                continue;
+            }
+            for file in std::fs::read_dir(aside.path()).map_err(unreadable)? {
+                let file = file.map_err(unreadable)?;
+                if number_of(&file.file_name()).is_none() {
+                    continue;
+                }
+                let name = format!("{}-{}", aside.file_name().display(), file.file_name().display());
+                found.extend(state_file::read_bytes(&file.path(), LIMIT)?.map(|bytes| (name, bytes)));
+            }
+        }
+        found.sort();
+        Ok(found)
     }
 
     /// Reads one receipt and checks its signature; `None` where there is none of that number.
@@ -58,7 +107,8 @@ impl Store {
         for n in 1..=self.last_receipt_number()? {
             let path = self.receipt_file(n);
             let kept = self.read_receipt(n, key)?.ok_or_else(|| StoreError::Missing { path: path.clone() })?;
-            if kept.receipt.previous != chain.last().map(|before| Digest::of(&before.bytes)) {
+            // The first one may name the last of an enrolment that was recovered from.
+            if n > 1 && kept.receipt.previous != chain.last().map(|before| Digest::of(&before.bytes)) {
                 return Err(StoreError::damaged(path, "it does not follow the receipt before it"));
             }
             chain.push(kept);
@@ -70,6 +120,10 @@ impl Store {
     pub fn write_receipt(&self, n: u64, bytes: &[u8]) -> Result<(), StoreError> {
         Ok(write_new_file(&self.receipt_file(n), bytes, 0o444)?)
     }
+}
+
+fn number_of(file: &std::ffi::OsStr) -> Option<u64> {
+    file.to_str().and_then(|name| name.strip_suffix(".json")).and_then(|number| number.parse().ok())
 }
 
 fn file_name(n: u64) -> String {

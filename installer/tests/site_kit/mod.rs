@@ -33,6 +33,13 @@ pub fn random(buffer: &mut [u8]) -> std::io::Result<()> {
     Ok(())
 }
 
+/// An enrolment of a new site, with nothing out of the ordinary.
+pub fn enrolment<'a>(root: &'a [u8], site: &str) -> Enrolment<'a> {
+    let (site, random) = (name(site), &random);
+    let (fingerprint, production, replace, after, kit, now) = (None, false, false, None, None, NOW);
+    Enrolment { root, fingerprint, site, production, replace, after, kit, now, random }
+}
+
 impl TestSite {
     pub fn enrolled() -> Self {
         let site = TestSite { root: tempfile::tempdir().unwrap(), now: NOW };
@@ -41,8 +48,7 @@ impl TestSite {
     }
 
     pub fn enrol_root(&self, root: &[u8], site: &str) -> Result<(), Failure> {
-        let enrolment = Enrolment { root, fingerprint: None, site: name(site), production: false, random: &random };
-        enrol(&self.store(), &enrolment)?;
+        enrol(&self.store(), &enrolment(root, site))?;
         Ok(())
     }
 
