@@ -33,6 +33,7 @@ mod keys;
 mod lock_command;
 mod secret;
 mod signing;
+mod site;
 mod unpack;
 mod verify;
 
@@ -92,6 +93,8 @@ pub enum Command {
     Carry(carry::Args),
     /// Give one site leave to go back to an older release
     Grant(grant::Args),
+    /// Keep the books of sites: records, kits, receipts
+    Site(site::Args),
     /// Play the whole journey on this machine, in a temporary folder
     Demo(demo::Args),
     /// Explain an error code, or list them all
@@ -139,6 +142,7 @@ async fn dispatch(command: Command, world: &World<'_>) -> Result<(), Failure> {
         Command::Unpack(args) => unpack::run(&args, world),
         Command::AttestScan(args) => attest_scan::run(&args, world),
         Command::Keys(args) => keys::run(&args, world),
+        Command::Site(args) => site::run(&args, world),
         Command::Explain(args) => explain::run(&args, world),
         Command::Completions(args) => completions::run(&args, world),
     }

@@ -41,6 +41,8 @@ pub mod secrets;
 pub mod sign;
 pub mod signer;
 pub mod site_secrets;
+pub mod site_kit;
+pub mod site_record;
 pub mod source;
 pub mod statements;
 pub mod tool;

@@ -1,0 +1,82 @@
+//! `consign site kit`.
+
+use std::path::PathBuf;
+
+use consign_format::error::{Failure, codes};
+use consign_format::trust::keys::Signer;
+use serde::Serialize;
+
+use crate::cli::{IoError, World};
+use crate::development;
+use crate::sign;
+use crate::site_kit::{self, Depot, Prepared};
+
+/// Prepares a folder for each site of a list, from which the site is enrolled by one command and twelve words.
+///
+/// The list has one site a line: SITE,ENVIRONMENTS,LABELS, several separated by blanks. A folder holds the newest root,
+/// the site's key and its signed record; it is as secret as the key. The letter beside it has the root's fingerprint and
+/// must travel by another path. With --keys-on-first-boot the site makes its own key and sends an enrol-request instead.
+///
+/// Preparing again keeps what is there: keys stay, and a record is written anew, with the next serial, only where the list
+/// says something else.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The list of sites
+    #[arg(value_name = "LIST")]
+    list: PathBuf,
+    /// The folder that gets one folder and one letter a site
+    #[arg(long, short, value_name = "DIR")]
+    output: PathBuf,
+    /// Make no keys here
+    #[arg(long)]
+    keys_on_first_boot: bool,
+    /// The key of an approver
+    #[arg(long, env = "CONSIGN_KEY_FILE", value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// The folder of the roots
+    #[arg(long, default_value = sign::TRUST_FOLDER, value_name = "DIR")]
+    trust: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Done {
+    kits: Vec<Prepared>,
+}
+
+pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
+    let chain = sign::read_roots(&args.trust)?;
+    let unreadable = |source| IoError::new(codes::IO, format!("{} cannot be read", args.list.display()), source);
+    let text = std::fs::read_to_string(&args.list).map_err(unreadable)?;
+    let entries = site_kit::parse(&args.list, &text)?;
+    let key = match args.keys_on_first_boot {
+        true => None,
+        false => {
+            let path = args.key.clone().unwrap_or_else(|| args.trust.join(sign::DEVELOPMENT_KEY));
+            Some(sign::read_key(&path)?)
+        }
+    };
+    key.iter().filter_map(|key| key.warning.as_ref()).for_each(|warning| world.terminal.warn(warning));
+    consign_registry::durable::create_dir(&args.output, 0o700)?;
+    let seed = || Ok(development::seed()?);
+    let signer = key.as_ref().map(|file| &file.key as &dyn Signer);
+    let depot = Depot { chain: &chain, signer, output: &args.output, now: world.now, seed: &seed };
+    let kits = entries.iter().map(|entry| depot.prepare(entry)).collect::<Result<Vec<_>, _>>()?;
+    let text = said(&kits, &args.output);
+    world.terminal.result(&Done { kits }, text);
+    Ok(())
+}
+
+fn said(kits: &[Prepared], output: &std::path::Path) -> String {
+    let written = kits.iter().filter(|kit| kit.changed).count();
+    let mut text = format!("{} kits in {}, {written} of them written now", kits.len(), output.display());
+    let unsigned = kits.iter().filter(|kit| kit.unsigned).count();
+    if unsigned > 0 {
+        text.push_str(&format!(
+            "\n{unsigned} site records need more signatures: consign approve adds them; until then no site takes its kit"
+        ));
+    }
+    text.push_str(
+        "\nEach SITE.letter.txt has the root's fingerprint and travels by another path than the folder SITE.",
+    );
+    text
+}
