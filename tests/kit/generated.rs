@@ -9,9 +9,12 @@ mod fields;
 
 use clap::CommandFactory as _;
 use consign_format::carriage::Carriage;
+use consign_format::enrolment::EnrolRequest;
+use consign_format::kit::Kit;
 use consign_format::receipt::Receipt;
 use consign_format::release::ReleaseManifest;
 use consign_format::trust::scan::ScanAttestation;
+use consign_format::trust::statement::{DowngradeGrant, SiteRecord};
 use consign_terminal::ErrorDocument;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 
@@ -31,6 +34,10 @@ pub fn schemas() -> Vec<Generated> {
         schema::<ReleaseManifest>("release-manifest"),
         schema::<Carriage>("carriage"),
         schema::<Receipt>("receipt"),
+        schema::<SiteRecord>("site-record"),
+        schema::<DowngradeGrant>("downgrade-grant"),
+        schema::<EnrolRequest>("enrol-request"),
+        schema::<Kit>("site-kit"),
         schema::<ErrorDocument>("error"),
         schema::<consign_bundler::gate::Report>("verify-report"),
         schema::<consign_bundler::policy::PolicyFile>("verify-policy"),

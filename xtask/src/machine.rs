@@ -36,6 +36,7 @@ const FOR_SUITES: &[(&str, &str)] = &[
     ("containerd", "containerd"),
     ("runc", "runc"),
     ("clamscan", "clamav"),
+    ("faketime", "faketime"),
 ];
 
 /// Installs what the suites need and this machine lacks.

@@ -133,7 +133,8 @@ fn warnings(report: &Report) -> Vec<String> {
 }
 
 fn said(report: &Report) -> String {
-    let mut text = format!("{} receipts of site {} hold", report.files.len(), report.site);
+    let hold = report.files.iter().filter(|checked| checked.verdict == Verdict::Holds).count();
+    let mut text = format!("{hold} receipts of site {} hold", report.site);
     for chain in &report.chains {
         text.push_str(&format!("\n  enrolment {}  up to receipt {}", chain.enrolment, chain.last));
     }
