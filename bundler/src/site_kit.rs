@@ -10,13 +10,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use consign_format::error::{Code, Coded, Failure, codes};
-use consign_format::kit::{KEY, KIT, Kit, README, RECORD, ROOT, TYPE};
+use consign_format::kit::{AGE_KEY, KEY, KIT, Kit, README, RECORD, ROOT, TYPE};
 use consign_format::trust::keys::{PublicKey, SecretKey, Signer};
 use consign_format::trust::roots::RootChain;
 use consign_format::trust::statement::SiteRecord;
 use consign_format::trust::{envelope::Envelope, fingerprint};
 use consign_format::{Digest, Name};
 use consign_registry::durable;
+use consign_sealed::SiteKey;
 use serde::Serialize;
 
 use crate::sign::KeyError;
@@ -179,8 +180,8 @@ impl Depot<'_> {
         let (mut serial, mut unsigned) = (None, false);
         match self.signer {
             Some(signer) => {
-                let key = self.key(&folder.join(KEY), &mut changed)?;
-                let record = self.record(&folder.join(RECORD), entry, &key, signer, &mut changed)?;
+                let subject = self.subject(&folder, entry, &mut changed)?;
+                let record = self.record(&folder.join(RECORD), entry, subject, signer, &mut changed)?;
                 (serial, unsigned) = (Some(record.0), record.1);
             }
             None if folder.join(KEY).symlink_metadata().is_ok() => {
@@ -209,17 +210,35 @@ impl Depot<'_> {
         self.chain.files().last().map(Vec::as_slice).unwrap_or_default()
     }
 
-    fn key(&self, path: &Path, changed: &mut bool) -> Result<SecretKey, Failure> {
-        let unusable = |reason: String| KitError::File { path: path.to_owned(), reason };
+    /// The site and its two keys, which are made where they are not there yet.
+    fn subject(&self, folder: &Path, entry: &Entry, changed: &mut bool) -> Result<Subject, Failure> {
+        let (path, age_path) = (folder.join(KEY), folder.join(AGE_KEY));
+        let seed = (self.seed)()?;
+        let made = || SecretKey::from_seed(&seed).to_pem();
+        let pem = self.key_file(&path, made, changed)?;
+        let text = self.key_file(&age_path, || Ok(SiteKey::generate().to_text()), changed)?;
+        let key = SecretKey::from_pem(&pem).map_err(|reason| KitError::File { path, reason })?;
+        let age_key = SiteKey::from_text(&text);
+        let age_key = age_key.map_err(|error| KitError::File { path: age_path, reason: error.to_string() })?;
+        let (receipt_key, recipient) = (PublicKey::of(&key as &dyn Signer), Some(age_key.recipient().to_string()));
+        Ok(Subject { site: entry.site.clone(), receipt_key, recipient })
+    }
+
+    fn key_file(
+        &self,
+        path: &Path,
+        make: impl FnOnce() -> Result<String, String>,
+        changed: &mut bool,
+    ) -> Result<String, Failure> {
         match fs::read_to_string(path) {
-            Ok(pem) => return Ok(SecretKey::from_pem(&pem).map_err(unusable)?),
+            Ok(text) => return Ok(text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(KeyError::Io { path: path.to_owned(), source }.into()),
         }
-        let key = SecretKey::from_seed(&(self.seed)()?);
-        durable::write_new_file(path, key.to_pem().map_err(unusable)?.as_bytes(), 0o600)?;
+        let text = make().map_err(|reason| KitError::File { path: path.to_owned(), reason })?;
+        durable::write_new_file(path, text.as_bytes(), 0o600)?;
         *changed = true;
-        Ok(key)
+        Ok(text)
     }
 
     /// The serial of the site's record, and whether signatures are missing yet.
@@ -227,13 +246,11 @@ impl Depot<'_> {
         &self,
         path: &Path,
         entry: &Entry,
-        key: &SecretKey,
+        subject: Subject,
         signer: &dyn Signer,
         changed: &mut bool,
     ) -> Result<(u64, bool), Failure> {
         let previous = self.previous(path)?;
-        let receipt_key = PublicKey::of(key as &dyn Signer);
-        let subject = Subject { site: entry.site.clone(), receipt_key, recipient: None };
         let (environments, labels) = (entry.environments.clone(), entry.labels.clone());
         let serial = previous.as_ref().map(|(record, _)| record.serial.saturating_add(1));
         let wishes = Wishes { environments, labels, serial, ..Wishes::default() };

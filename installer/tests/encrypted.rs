@@ -14,6 +14,7 @@ use consign_format::error::{Coded, codes};
 use consign_format::trust::Audience;
 use consign_installer::admit::Ask;
 use consign_installer::install_bundle::{Finished, Order};
+use consign_installer::site::Site;
 use consign_installer::verify_bundle::verify_bundle;
 use consign_sealed::{Recipient, SiteKey, seal};
 use consign_terminal::Silent;
@@ -61,9 +62,9 @@ fn enrolment_makes_a_key_that_only_the_site_reads() {
     assert_eq!(key.recipient(), recipient(&site));
     assert_eq!(site.site().age_key().unwrap().unwrap().recipient(), recipient(&site));
     std::fs::write(&file, SiteKey::generate().to_text()).unwrap();
-    assert_eq!(site.site().age_key().unwrap_err().code(), codes::STATE_DAMAGED);
+    assert_eq!(Site::open(site.store()).unwrap_err().code(), codes::STATE_DAMAGED);
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(site.site().age_key().unwrap_err().code(), codes::STATE_DAMAGED);
+    assert_eq!(Site::open(site.store()).unwrap_err().code(), codes::STATE_DAMAGED);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use consign_installer::install_bundle::Order;
 use consign_installer::site::enrol::Kit;
 use consign_installer::site::record::RecordError;
 use consign_installer::site::{Enrolment, Site, enrol};
+use consign_sealed::SiteKey;
 use kit::{Draft, NOW, name, root};
 use serde_json::Value;
 use site_kit::{TestSite, enrolment};
@@ -114,25 +115,29 @@ fn a_revoked_approver_has_not_had_the_last_word() {
 }
 
 #[test]
-fn a_kit_brings_key_and_record_and_both_must_fit() {
-    let (root, depot) = (root("dev"), SecretKey::from_seed(&[5; 32]));
-    let of_depot = SiteRecord { receipt_key: PublicKey::of(&depot), ..record("hospital-7", 1, "production") };
+fn a_kit_brings_keys_and_record_and_all_must_fit() {
+    let (root, depot, age) = (root("dev"), SecretKey::from_seed(&[5; 32]), SiteKey::generate());
+    let (receipt_key, recipient) = (PublicKey::of(&depot), Some(age.recipient().to_string()));
+    let of_depot = SiteRecord { receipt_key, recipient, ..record("hospital-7", 1, "production") };
     let fresh = || TestSite { root: tempfile::tempdir().unwrap(), now: NOW };
-    let by = |record: &SiteRecord, seed: u8| Enrolment {
-        kit: Some(Kit {
-            key: SecretKey::from_seed(&[5; 32]),
-            record: signed(record, &SecretKey::from_seed(&[seed; 32])),
-        }),
-        ..enrolment(&root, "hospital-7")
+    let by = |record: &SiteRecord, seed: u8| {
+        let record = signed(record, &SecretKey::from_seed(&[seed; 32]));
+        let age_key = SiteKey::from_text(&age.to_text()).unwrap();
+        Enrolment {
+            kit: Some(Kit { key: SecretKey::from_seed(&[5; 32]), age_key, record }),
+            ..enrolment(&root, "hospital-7")
+        }
     };
     let site = fresh();
     let enrolled = enrol(&site.store(), &by(&of_depot, 7)).unwrap();
-    assert_eq!((enrolled.record, enrolled.public_key), (Some(1), PublicKey::of(&depot)));
+    assert_eq!((enrolled.record, &enrolled.public_key), (Some(1), &of_depot.receipt_key));
+    assert_eq!(enrolled.recipient, of_depot.recipient);
     assert_eq!(kept(&site), Some(of_depot.clone()));
     site.install(&Draft::new("1.0", 10)).unwrap();
     for (enrolment, code) in [
         (by(&of_depot, 8), codes::SIGNATURE_INVALID),
         (by(&record("hospital-7", 1, "production"), 7), codes::DOCUMENT_MALFORMED),
+        (by(&SiteRecord { recipient: None, ..of_depot.clone() }, 7), codes::DOCUMENT_MALFORMED),
         (by(&SiteRecord { site: name("hospital-8"), ..of_depot.clone() }, 7), codes::OTHER_SITE),
     ] {
         let site = fresh();

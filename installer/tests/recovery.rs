@@ -26,6 +26,16 @@ fn running() -> TestSite {
     site
 }
 
+/// Every file that a site cannot do without.
+const STATE: [&str; 6] = [
+    "trust/site",
+    "trust/site.key",
+    "trust/site.age",
+    "trust/domains/dev",
+    "products/dev/demo",
+    "receipts/000002.json",
+];
+
 fn put(path: &Path, bytes: &[u8]) {
     let _ = std::fs::remove_file(path);
     std::fs::write(path, bytes).unwrap();
@@ -62,7 +72,7 @@ fn again<'a>(root: &'a [u8], floors: &[(&str, u64)], last_receipt: Option<Digest
 #[test]
 fn state_torn_at_every_byte_is_never_fresh() {
     let site = running();
-    for file in ["trust/site", "trust/site.key", "trust/domains/dev", "products/dev/demo", "receipts/000002.json"] {
+    for file in STATE {
         let path = site.store().dir().join(file);
         let good = std::fs::read(&path).unwrap();
         for at in 0..good.len() {
@@ -297,9 +307,9 @@ fn a_recovery_that_was_cut_off_is_finished_by_running_it_again() {
     let pending = serde_json::json!({
         "identity": {
             "site": "hospital-7", "enrolment": "3".repeat(32), "production": false, "recovered": true,
-            "publicKey": good.identity.public_key, "domains": good.identity.domains,
+            "publicKey": good.identity.public_key, "recipient": good.identity.recipient, "domains": good.identity.domains,
         },
-        "key": null, "products": [], "requests": {}, "endsChain": true,
+        "key": null, "ageKey": null, "products": [], "requests": {}, "endsChain": true,
         "domains": [domain_with(&good, &"3".repeat(32))],
     });
     let path = site.store().dir().join("trust/pending");
