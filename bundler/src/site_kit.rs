@@ -157,8 +157,8 @@ pub struct Prepared {
 pub struct Depot<'a> {
     /// The roots.
     pub chain: &'a RootChain,
-    /// The approver who signs records; without one, sites make their own keys on first boot.
-    pub signer: Option<&'a dyn Signer>,
+    /// The approvers who sign records; without any, sites make their own keys on first boot.
+    pub signers: &'a [&'a dyn Signer],
     /// The folder that gets one folder a site.
     pub output: &'a Path,
     /// Seconds since 1970.
@@ -176,18 +176,14 @@ impl Depot<'_> {
         let folder = self.output.join(entry.site.as_str());
         durable::create_dir(&folder, 0o700)?;
         let root = self.newest_root();
-        let (mut changed, keys) = (false, self.signer.is_some());
+        let (mut changed, keys) = (false, !self.signers.is_empty());
         let (mut serial, mut unsigned) = (None, false);
-        match self.signer {
-            Some(signer) => {
-                let subject = self.subject(&folder, entry, &mut changed)?;
-                let record = self.record(&folder.join(RECORD), entry, subject, signer, &mut changed)?;
-                (serial, unsigned) = (Some(record.0), record.1);
-            }
-            None if folder.join(KEY).symlink_metadata().is_ok() => {
-                return Err(KitError::HasKey { path: folder.join(KEY) }.into());
-            }
-            None => {}
+        if keys {
+            let subject = self.subject(&folder, entry, &mut changed)?;
+            let record = self.record(&folder.join(RECORD), entry, subject, &mut changed)?;
+            (serial, unsigned) = (Some(record.0), record.1);
+        } else if folder.join(KEY).symlink_metadata().is_ok() {
+            return Err(KitError::HasKey { path: folder.join(KEY) }.into());
         }
         let (site, domain) = (entry.site.clone(), self.chain.domain().clone());
         let kit = Kit { kind: TYPE.to_owned(), site, domain, production: !self.chain.root().development, keys };
@@ -242,14 +238,7 @@ impl Depot<'_> {
     }
 
     /// The serial of the site's record, and whether signatures are missing yet.
-    fn record(
-        &self,
-        path: &Path,
-        entry: &Entry,
-        subject: Subject,
-        signer: &dyn Signer,
-        changed: &mut bool,
-    ) -> Result<(u64, bool), Failure> {
+    fn record(&self, path: &Path, entry: &Entry, subject: Subject, changed: &mut bool) -> Result<(u64, bool), Failure> {
         let previous = self.previous(path)?;
         let (environments, labels) = (entry.environments.clone(), entry.labels.clone());
         let serial = previous.as_ref().map(|(record, _)| record.serial.saturating_add(1));
@@ -264,7 +253,7 @@ impl Depot<'_> {
                 return Ok((before.serial, have < need));
             }
         }
-        let signed = site_record::sign(self.chain, &record, signer)?;
+        let signed = site_record::sign(self.chain, &record, self.signers)?;
         durable::write_file(path, &signed.bytes, 0o644)?;
         *changed = true;
         Ok((record.serial, signed.have < signed.need))

@@ -194,17 +194,19 @@ pub struct Signed {
     pub need: u64,
 }
 
-/// Signs a record as one approver. Where several must sign, the others add theirs to the file.
+/// Signs a record. Where more approvers must sign than are here, the others add theirs to the file.
 ///
 /// # Errors
 /// [`KeyError::Unknown`] for a key that is no approver's, or the signer's.
-pub fn sign(chain: &RootChain, record: &SiteRecord, signer: &dyn Signer) -> Result<Signed, Failure> {
+pub fn sign(chain: &RootChain, record: &SiteRecord, signers: &[&dyn Signer]) -> Result<Signed, Failure> {
     let root = chain.root();
-    let key = key_id(&signer.public()).map_err(SignError::from)?;
-    if !root.roles.get(SiteRecord::ROLE).is_some_and(|role| role.keyids.contains(&key)) {
-        return Err(KeyError::Unknown { key, role: SiteRecord::ROLE, version: root.version }.into());
+    for signer in signers {
+        let key = key_id(&signer.public()).map_err(SignError::from)?;
+        if !root.roles.get(SiteRecord::ROLE).is_some_and(|role| role.keyids.contains(&key)) {
+            return Err(KeyError::Unknown { key, role: SiteRecord::ROLE, version: root.version }.into());
+        }
     }
-    let bytes = keys::sign(record, &[signer])?;
+    let bytes = keys::sign(record, signers)?;
     let (have, need) = signatures(chain, &bytes)?;
     Ok(Signed { bytes, have, need })
 }

@@ -27,8 +27,8 @@ fn prepare(folder: &Path, list: &str, keys: bool) -> Vec<Prepared> {
         count.set(count.get() + 1);
         Ok([count.get(); 32])
     };
-    let signer = keys.then_some(&signer as &dyn Signer);
-    let depot = Depot { chain: &chain, signer, output: folder, now: 1, seed: &seed };
+    let signers: &[&dyn Signer] = if keys { &[&signer] } else { &[] };
+    let depot = Depot { chain: &chain, signers, output: folder, now: 1, seed: &seed };
     entries(list).iter().map(|entry| depot.prepare(entry).unwrap()).collect()
 }
 
@@ -84,6 +84,6 @@ fn a_key_that_is_there_is_not_left_lying_beside_one_that_the_site_makes() {
     prepare(folder.path(), "a", true);
     let (chain, _) = chain();
     let seed = || Ok([1; 32]);
-    let depot = Depot { chain: &chain, signer: None, output: folder.path(), now: 1, seed: &seed };
+    let depot = Depot { chain: &chain, signers: &[], output: folder.path(), now: 1, seed: &seed };
     assert_eq!(depot.prepare(&entries("a")[0]).unwrap_err().code(), codes::ALREADY_EXISTS);
 }

@@ -6,6 +6,7 @@ use consign_format::error::{Failure, codes};
 use consign_format::trust::keys::Signer;
 use serde::Serialize;
 
+use crate::cli::signing::KeyArgs;
 use crate::cli::{IoError, World};
 use crate::development;
 use crate::sign;
@@ -30,12 +31,11 @@ pub(super) struct Args {
     /// Make no keys here
     #[arg(long)]
     keys_on_first_boot: bool,
-    /// The key of an approver
-    #[arg(long, env = "CONSIGN_KEY_FILE", value_name = "FILE")]
-    key: Option<PathBuf>,
     /// The folder of the roots
     #[arg(long, default_value = sign::TRUST_FOLDER, value_name = "DIR")]
     trust: PathBuf,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 #[derive(Serialize)]
@@ -48,18 +48,14 @@ pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     let unreadable = |source| IoError::new(codes::IO, format!("{} cannot be read", args.list.display()), source);
     let text = std::fs::read_to_string(&args.list).map_err(unreadable)?;
     let entries = site_kit::parse(&args.list, &text)?;
-    let key = match args.keys_on_first_boot {
-        true => None,
-        false => {
-            let path = args.key.clone().unwrap_or_else(|| args.trust.join(sign::DEVELOPMENT_KEY));
-            Some(sign::read_key(&path)?)
-        }
+    let signers = match args.keys_on_first_boot {
+        true => Vec::new(),
+        false => args.keys.open(world, Some(&args.trust.join(sign::DEVELOPMENT_KEY)))?,
     };
-    key.iter().filter_map(|key| key.warning.as_ref()).for_each(|warning| world.terminal.warn(warning));
+    let signers: Vec<&dyn Signer> = signers.iter().map(AsRef::as_ref).collect();
     consign_registry::durable::create_dir(&args.output, 0o700)?;
     let seed = || Ok(development::seed()?);
-    let signer = key.as_ref().map(|file| &file.key as &dyn Signer);
-    let depot = Depot { chain: &chain, signer, output: &args.output, now: world.now, seed: &seed };
+    let depot = Depot { chain: &chain, signers: &signers, output: &args.output, now: world.now, seed: &seed };
     let kits = entries.iter().map(|entry| depot.prepare(entry)).collect::<Result<Vec<_>, _>>()?;
     let text = said(&kits, &args.output);
     world.terminal.result(&Done { kits }, text);

@@ -6,17 +6,19 @@ use consign_format::Name;
 use consign_format::enrolment::{self, EnrolRequest};
 use consign_format::error::{Failure, codes};
 use consign_format::trust::Fingerprint;
+use consign_format::trust::keys::Signer;
 use consign_format::trust::statement::SiteRecord;
 use consign_registry::durable;
 use consign_terminal::Usage;
 use serde::Serialize;
 
+use crate::cli::signing::KeyArgs;
 use crate::cli::{IoError, World};
 use crate::site_kit::label;
 use crate::site_record::{self, Subject, Wishes};
 use crate::{sign, site_record::Signed};
 
-/// Makes a site record of the enrol-request that a site has sent, and signs it as one approver.
+/// Makes a site record of the enrol-request that a site has sent, and signs it.
 ///
 /// The request's fingerprint must come by telephone, read out by the person at the site: anybody on the way could have put
 /// another request in its place. The record goes back with `consign carry`; the highest serial counts. To change a record,
@@ -54,15 +56,14 @@ pub(super) struct Args {
     /// The serial; without it one more than that of the record before, or 1
     #[arg(long, value_name = "N")]
     serial: Option<u64>,
-    /// The key of an approver
-    #[arg(long, env = "CONSIGN_KEY_FILE", value_name = "FILE")]
-    key: Option<PathBuf>,
     /// The folder of the roots
     #[arg(long, default_value = sign::TRUST_FOLDER, value_name = "DIR")]
     trust: PathBuf,
     /// The file to write; without it SITE.site-record.json
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 fn variant(text: &str) -> Result<(Name, Name), String> {
@@ -82,9 +83,8 @@ struct Done {
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     let chain = sign::read_roots(&args.trust)?;
-    let key = args.key.clone().unwrap_or_else(|| args.trust.join(sign::DEVELOPMENT_KEY));
-    let key = sign::read_key(&key)?;
-    key.warning.iter().for_each(|warning| world.terminal.warn(warning));
+    let signers = args.keys.open(world, Some(&args.trust.join(sign::DEVELOPMENT_KEY)))?;
+    let signers: Vec<&dyn Signer> = signers.iter().map(AsRef::as_ref).collect();
     let previous = args.previous.as_deref().map(|path| site_record::read(&chain, path)).transpose()?;
     let subject = match (&args.request, &args.site, &previous) {
         (Some(path), _, _) => {
@@ -103,7 +103,7 @@ pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     let (environments, labels) = (args.environment.clone(), args.label.clone());
     let wishes = Wishes { environments, labels, variants, serial: args.serial };
     let record = site_record::compose(&chain, subject, wishes, previous.as_ref(), world.now)?;
-    let Signed { bytes, have, need } = site_record::sign(&chain, &record, &key.key)?;
+    let Signed { bytes, have, need } = site_record::sign(&chain, &record, &signers)?;
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.site-record.json", record.site)));
     durable::write_file(&path, &bytes, 0o644)?;
     let text = said(&path, &record, have, need);
