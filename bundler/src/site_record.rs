@@ -194,10 +194,10 @@ pub struct Signed {
     pub need: u64,
 }
 
-/// Signs a record as the approvers that are at hand. The others add their signatures to the file.
+/// Signs a record. Where more approvers must sign than are here, the others add theirs to the file.
 ///
 /// # Errors
-/// [`KeyError::Unknown`] for a key that is no approver's, or a signer's.
+/// [`KeyError::Unknown`] for a key that is no approver's, or the signer's.
 pub fn sign(chain: &RootChain, record: &SiteRecord, signers: &[&dyn Signer]) -> Result<Signed, Failure> {
     let root = chain.root();
     for signer in signers {

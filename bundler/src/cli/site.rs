@@ -19,7 +19,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Write a site record: who a site is, and what bundles are addressed to it by
-    Record(record::Args),
+    Record(Box<record::Args>),
     /// Prepare folders from which new sites are enrolled
     Kit(kit::Args),
     /// Check the receipts that a site has sent

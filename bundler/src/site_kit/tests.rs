@@ -27,8 +27,8 @@ fn prepare(folder: &Path, list: &str, keys: bool) -> Vec<Prepared> {
         count.set(count.get() + 1);
         Ok([count.get(); 32])
     };
-    let signers: Vec<&dyn Signer> = keys.then_some(&signer as &dyn Signer).into_iter().collect();
-    let depot = Depot { chain: &chain, signers: &signers, output: folder, now: 1, seed: &seed };
+    let signers: &[&dyn Signer] = if keys { &[&signer] } else { &[] };
+    let depot = Depot { chain: &chain, signers, output: folder, now: 1, seed: &seed };
     entries(list).iter().map(|entry| depot.prepare(entry).unwrap()).collect()
 }
 

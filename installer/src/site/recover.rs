@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 
-use consign_format::error::{Code, Coded, codes};
 use consign_format::trust::Fingerprint;
 use consign_format::trust::keys::{PublicKey, SecretKey};
 use consign_format::trust::roots::RootChain;
@@ -21,6 +20,10 @@ use super::pending::{self, Pending};
 use super::{Counter, Damage, DomainState, Identity, Site, SiteError, request};
 use crate::store::products::ProductState;
 use crate::store::{Store, StoreError, lock};
+
+mod error;
+
+pub use error::RecoverError;
 
 /// What a recovery may use beside the site's own files.
 pub struct Recovery<'a> {
@@ -77,72 +80,6 @@ pub struct Recovered {
     /// The receipt that the first one of the new chain will name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub continues: Option<Digest>,
-}
-
-/// Why nothing was recovered. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum RecoverError {
-    /// The site is as it should be.
-    #[error("nothing of site `{site}` is damaged")]
-    Sound {
-        /// Its name.
-        site: Name,
-    },
-    /// Something is lost, and nothing that could take its place is here.
-    #[error("the site cannot be recovered from what is here:\n  {}", reasons.join("\n  "))]
-    Lost {
-        /// Domain by domain.
-        reasons: Vec<String>,
-    },
-    /// The site has trusted a newer root than the one that is offered.
-    #[error("this site has trusted root {known} of domain `{domain}`, and what is offered ends with root {offered}")]
-    OlderRoot {
-        /// The domain.
-        domain: Name,
-        /// What a receipt says.
-        known: u64,
-        /// What is offered.
-        offered: u64,
-    },
-    /// What enrolment refuses.
-    #[error(transparent)]
-    Enrol(#[from] EnrolError),
-}
-
-impl From<StoreError> for RecoverError {
-    fn from(error: StoreError) -> Self {
-        EnrolError::from(error).into()
-    }
-}
-
-impl From<SiteError> for RecoverError {
-    fn from(error: SiteError) -> Self {
-        EnrolError::from(error).into()
-    }
-}
-
-impl Coded for RecoverError {
-    fn code(&self) -> Code {
-        match self {
-            RecoverError::Sound { .. } => codes::ALREADY_ENROLLED,
-            RecoverError::Lost { .. } => codes::STATE_DAMAGED,
-            RecoverError::OlderRoot { .. } => codes::ROOT_VERSION,
-            RecoverError::Enrol(error) => error.code(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            RecoverError::Sound { .. } => Some("there is nothing to recover; run consign-site status".to_owned()),
-            RecoverError::Lost { .. } => Some(
-                "ask headquarters for the root, its fingerprint, and the sequences of the last receipt: consign-site enrol \
-                 --recover --root FILE --root-sha256 HEX --site NAME --floor PRODUCT=SEQUENCE --last-receipt SHA256"
-                    .to_owned(),
-            ),
-            RecoverError::OlderRoot { known, .. } => Some(format!("ask headquarters for root {known} or a newer one")),
-            RecoverError::Enrol(error) => error.hint(),
-        }
-    }
 }
 
 /// Recovers a site. A recovery that was cut off is finished.
@@ -215,14 +152,14 @@ impl Work<'_> {
         for (domain, file) in &self.damage.domains {
             match file {
                 Ok(state) => drop(found.insert(domain.clone(), (state.clone(), Source::File))),
-                Err(error) => match self.from_cluster(domain)? {
+                Err(error) => match self.of_cluster(domain)? {
                     Ok(state) => drop(found.insert(domain.clone(), (state, Source::Cluster))),
                     Err(why) => reasons.push(format!("domain {domain}: {error}; {why}")),
                 },
             }
         }
         if let Some(again) = &self.recovery.again {
-            let (domain, state) = self.from_headquarters(again, &found)?;
+            let (domain, state) = self.of_headquarters(again, &found)?;
             let is_file = found.get(&domain).is_some_and(|(_, source)| *source == Source::File);
             found.insert(domain.clone(), (state, if is_file { Source::File } else { Source::Headquarters }));
             reasons.retain(|reason| !reason.starts_with("the site's identity") && !is_about(reason, &domain));
@@ -234,7 +171,7 @@ impl Work<'_> {
     }
 
     /// The copy in the cluster, if it is this site's, and not older than what the site's own files say.
-    fn from_cluster(&mut self, domain: &Name) -> Result<Result<DomainState, String>, RecoverError> {
+    fn of_cluster(&mut self, domain: &Name) -> Result<Result<DomainState, String>, RecoverError> {
         let Ok(identity) = &self.damage.identity else { return Ok(Err("nobody knows whose copy it would be".into())) };
         let bytes = match self.recovery.copies.get(domain) {
             Some(Ok(bytes)) => bytes,
@@ -253,7 +190,7 @@ impl Work<'_> {
     }
 
     /// The root and floors that a person brought. A file that holds is kept, and its counters only go up.
-    fn from_headquarters(
+    fn of_headquarters(
         &self,
         again: &Again<'_>,
         found: &BTreeMap<Name, Found>,

@@ -18,7 +18,7 @@ use crate::site_kit::label;
 use crate::site_record::{self, Subject, Wishes};
 use crate::{sign, site_record::Signed};
 
-/// Makes a site record of the enrol-request that a site has sent, and signs it as one approver.
+/// Makes a site record of the enrol-request that a site has sent, and signs it.
 ///
 /// The request's fingerprint must come by telephone, read out by the person at the site: anybody on the way could have put
 /// another request in its place. The record goes back with `consign carry`; the highest serial counts. To change a record,
