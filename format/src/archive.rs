@@ -18,6 +18,7 @@
 //! The reader makes each header anew from the name and the length and compares; so links, devices, pax and
 //! GNU extensions, modes, owners and times need no rule: they cannot be expressed (TRUST §3).
 
+pub mod front;
 pub mod head;
 pub mod header;
 pub mod payload;

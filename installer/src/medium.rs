@@ -9,6 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use consign_format::archive::front::Overlaid;
 use consign_format::error::Failure;
 use consign_sealed::{Unsealed, is_sealed};
 
@@ -39,7 +40,7 @@ pub struct End {
 
 /// The file, as far as its end is known.
 struct Bounded {
-    file: File,
+    file: Overlaid<File>,
     at: u64,
     end: Rc<Cell<u64>>,
 }
@@ -54,7 +55,7 @@ impl End {
 }
 
 impl Medium {
-    pub(crate) fn new(file: File, path: &Path, is_device: bool) -> Self {
+    pub(crate) fn new(file: Overlaid<File>, path: &Path, is_device: bool) -> Self {
         let end = End { is_device, at: Rc::new(Cell::new(u64::MAX)) };
         let bounded = Bounded { file, at: 0, end: Rc::clone(&end.at) };
         Medium { source: Source::Plain(bounded), path: path.to_owned(), at: 0, end }
@@ -70,10 +71,10 @@ impl Medium {
         self.end.clone()
     }
 
-    /// The open file, for copies inside the kernel; `None` where what lies there is encrypted.
+    /// The open file, for copies inside the kernel of what lies behind the head; `None` where what lies there is encrypted.
     pub fn file(&self) -> Option<&File> {
         match &self.source {
-            Source::Plain(bounded) => Some(&bounded.file),
+            Source::Plain(bounded) => Some(bounded.file.inner()),
             Source::Sealed(_) => None,
         }
     }
@@ -158,7 +159,7 @@ mod tests {
         let path = dir.path().join("a.consign");
         std::fs::write(&path, b"bundle and rest").unwrap();
         for (is_device, expected) in [(true, "bundle"), (false, "bundle and rest")] {
-            let mut medium = Medium::new(File::open(&path).unwrap(), &path, is_device);
+            let mut medium = Medium::new(Overlaid::plain(File::open(&path).unwrap()), &path, is_device);
             medium.end().is(6);
             let mut text = String::new();
             medium.read_to_string(&mut text).unwrap();

@@ -4,9 +4,11 @@
 //! path is opened without following it and without waiting, and looked at before the first read.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use consign_format::Limits;
+use consign_format::archive::front::{self, Overlaid};
 use consign_format::error::{Code, Coded, codes};
 use consign_sealed::SealedError;
 use rustix::fs::{FileType, Mode, OFlags};
@@ -98,8 +100,8 @@ pub fn open(path: &Path) -> Result<Medium, OpenError> {
     let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(error)?);
     let stat = rustix::fs::fstat(&file).map_err(error)?;
     let what = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => return Ok(Medium::new(file, path, false)),
-        FileType::BlockDevice => return Ok(Medium::new(file, path, true)),
+        FileType::RegularFile => return Ok(Medium::new(under_waiting_head(file, path)?, path, false)),
+        FileType::BlockDevice => return Ok(Medium::new(Overlaid::plain(file), path, true)),
         // Named like a bundle, it was put there to be taken for one; any other folder is a stick.
         FileType::Directory if path.extension().is_some_and(|extension| extension == EXTENSION) => "a folder",
         FileType::Directory => return open(&the_one_in(path)?),
@@ -109,6 +111,23 @@ pub fn open(path: &Path) -> Result<Medium, OpenError> {
         _ => "of an unknown kind",
     };
     Err(OpenError::Unsafe { path: path.to_owned(), what })
+}
+
+/// A bundle whose head was being rewritten when the power went, or the stick was pulled, has its new head beside it. It
+/// is read instead of the half-written one, and nothing is written: the medium is not ours.
+fn under_waiting_head(file: File, path: &Path) -> Result<Overlaid<File>, OpenError> {
+    let failed = |source| OpenError::Io { path: path.to_owned(), source };
+    let limits = Limits::DEFAULT;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut waiting = None;
+    // Whatever cannot be opened as a plain file is no head of ours.
+    if let Ok(head) = rustix::fs::open(&front::path(path), flags, Mode::empty()).map(File::from)
+        && head.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() <= front::limit(&limits))
+    {
+        let mut bytes = Vec::new();
+        waiting = head.take(front::limit(&limits)).read_to_end(&mut bytes).is_ok().then_some(bytes);
+    }
+    Overlaid::new(file, waiting, &limits).map_err(failed)
 }
 
 /// Finds the one bundle in a folder, by name alone. Folders that end in `.consign` do not count, so this ends.

@@ -246,6 +246,12 @@ codes! {
     SIGNER_FAILED = "signer-failed" => Failed;
     /// What should be an age recipient is none.
     RECIPIENT_INVALID = "recipient-invalid" => Usage;
+    /// A head that waits beside a bundle is torn, or another bundle's.
+    HEAD_FOREIGN = "head-foreign" => Malformed;
+    /// An approval request asks for another release than the bundle holds.
+    REQUEST_OTHER = "request-other" => Usage;
+    /// A root that is complete is frozen.
+    ROOT_PUBLISHED = "root-published" => Failed;
     /// A key has no say in the root, or not alone.
     KEY_UNKNOWN = "key-unknown" => Untrusted;
     /// There is nothing in the repository that could be delivered.

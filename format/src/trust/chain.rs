@@ -17,7 +17,7 @@ use crate::{Digest, layout};
 
 mod awaiting;
 
-pub use awaiting::Awaiting;
+pub use awaiting::{Asked, Awaiting};
 
 /// Room for what zstd adds to bytes it cannot compress (RFC 8878; `ZSTD_compressBound`).
 const FRAME_OVERHEAD: u64 = 64 * 1024;
@@ -125,18 +125,10 @@ impl SnapshotTrusted<'_> {
     fn named(self, envelope: &Envelope<'_>) -> Result<TargetsTrusted, TrustError> {
         const DOCUMENT: &str = "targets.json";
         let targets: Targets = envelope.interpret()?;
-        if targets.kind != "targets" {
-            return Err(form(DOCUMENT, "its `_type` is another"));
-        }
         // §5.6.2 and §5.6.4: the digest and version that the snapshot names.
         let named = &self.snapshot.meta[DOCUMENT];
         check_named(envelope, &named.signed_sha256, named.version == targets.version, "snapshot.json")?;
-        // §5.6.7, off-spec: there are no delegations in version 1, and one target.
-        let one = (targets.targets.len() == 1).then(|| targets.targets.get(release::MEMBER)).flatten();
-        let target = one.ok_or_else(|| form(DOCUMENT, "its one target must be the release manifest"))?;
-        let hash = target.hashes.get("sha256").and_then(|hex| pointed(hex));
-        let release = hash.ok_or_else(|| form(DOCUMENT, "its target has no sha256"))?;
-        let release_length = target.length;
+        let (release, release_length) = the_target(&targets)?;
         Ok(TargetsTrusted {
             timestamp: self.timestamp,
             snapshot: self.snapshot,
@@ -180,24 +172,8 @@ impl CarriageTrusted {
     /// TUF §5.7: the target itself, and the carriage held against it.
     pub fn release(self, bytes: &[u8]) -> Result<Vouched, TrustError> {
         let CarriageTrusted { targets, carriage } = self;
-        // §5.7.2: length and hash that the targets document names.
-        if bytes.len() as u64 != targets.release_length || Digest::of(bytes) != targets.release {
-            let document = release::MEMBER.to_owned();
-            return Err(TrustError::NotVouched { document, vouching: "targets.json" });
-        }
-        let release = ReleaseManifest::parse(bytes)?;
         let approval = targets.targets.bundle;
-        for (same, what) in [
-            (approval.product == release.product, "the product"),
-            (approval.version == release.version, "the version"),
-            (approval.line == release.line, "the line"),
-            (approval.sequence == release.sequence, "the sequence"),
-            (approval.issued == release.issued, "the time of issue"),
-        ] {
-            if !same {
-                return Err(TrustError::Contradiction { what });
-            }
-        }
+        let release = the_release(bytes, (targets.release, targets.release_length), &approval)?;
         check_members(&carriage, &release)?;
         let expiries = [
             (targets.timestamp.expires, "timestamp.json"),
@@ -215,6 +191,44 @@ impl CarriageTrusted {
             expires,
         })
     }
+}
+
+/// §5.6.7, off-spec: there are no delegations in version 1, and one target: the release manifest, by digest and length.
+fn the_target(targets: &Targets) -> Result<(Digest, u64), TrustError> {
+    const DOCUMENT: &str = "targets.json";
+    if targets.kind != "targets" {
+        return Err(form(DOCUMENT, "its `_type` is another"));
+    }
+    let one = (targets.targets.len() == 1).then(|| targets.targets.get(release::MEMBER)).flatten();
+    let target = one.ok_or_else(|| form(DOCUMENT, "its one target must be the release manifest"))?;
+    let hash = target.hashes.get("sha256").and_then(|hex| pointed(hex));
+    Ok((hash.ok_or_else(|| form(DOCUMENT, "its target has no sha256"))?, target.length))
+}
+
+/// The release manifest that targets names, held against what the approvers say of it.
+fn the_release(
+    bytes: &[u8],
+    (digest, length): (Digest, u64),
+    approval: &Approval,
+) -> Result<ReleaseManifest, TrustError> {
+    // §5.7.2: length and hash that the targets document names.
+    if bytes.len() as u64 != length || Digest::of(bytes) != digest {
+        let document = release::MEMBER.to_owned();
+        return Err(TrustError::NotVouched { document, vouching: "targets.json" });
+    }
+    let release = ReleaseManifest::parse(bytes)?;
+    for (same, what) in [
+        (approval.product == release.product, "the product"),
+        (approval.version == release.version, "the version"),
+        (approval.line == release.line, "the line"),
+        (approval.sequence == release.sequence, "the sequence"),
+        (approval.issued == release.issued, "the time of issue"),
+    ] {
+        if !same {
+            return Err(TrustError::Contradiction { what });
+        }
+    }
+    Ok(release)
 }
 
 fn check_meta(

@@ -162,6 +162,18 @@ impl Progress {
     pub fn is_complete(&self) -> bool {
         self.signed.len() as u64 >= self.need
     }
+
+    /// Demands that enough keys of a role have signed a document.
+    ///
+    /// # Errors
+    /// [`TrustError::BelowThreshold`].
+    pub fn demand(&self, document: &str, role: &str) -> Result<(), TrustError> {
+        if self.is_complete() {
+            return Ok(());
+        }
+        let (document, role) = (document.to_owned(), role.to_owned());
+        Err(TrustError::BelowThreshold { document, role, need: self.need, have: self.signed.len() as u64 })
+    }
 }
 
 /// Counts the distinct keys of a role that have signed an envelope; no signature may stand idle. Distinct means by
@@ -208,16 +220,7 @@ pub(super) fn check_threshold(
     keys: &BTreeMap<String, VerifyingKey>,
     also: impl Fn(&str) -> bool,
 ) -> Result<(), TrustError> {
-    let progress = progress(envelope, role, keys, also)?;
-    if progress.is_complete() {
-        return Ok(());
-    }
-    Err(TrustError::BelowThreshold {
-        document: envelope.document().to_owned(),
-        role: role_name.to_owned(),
-        need: progress.need,
-        have: progress.signed.len() as u64,
-    })
+    progress(envelope, role, keys, also)?.demand(envelope.document(), role_name)
 }
 
 /// Holds one signature against the bytes it is of: RFC 8032 §5.1.7 without the cofactor, S below the group order, R in
