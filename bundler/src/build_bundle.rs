@@ -34,8 +34,8 @@ pub struct BuildRequest<'a> {
     pub images: Arc<dyn ImageSource>,
     /// The roots that travel.
     pub roots: &'a RootChain,
-    /// Who signs.
-    pub signer: &'a dyn Signer,
+    /// Who signs: the publisher, and as many approvers as are at hand.
+    pub signers: &'a [Box<dyn Signer + 'a>],
     /// The folder the bundle is written into.
     pub output: &'a Path,
     /// Where a lock that is made here is kept.
@@ -66,8 +66,8 @@ pub struct Built {
 /// # Errors
 /// The first stage that fails; no file stays behind.
 pub async fn build_bundle(request: BuildRequest<'_>) -> Result<Built, Failure> {
-    let BuildRequest { config, base, now, environment, images, roots, signer, output, progress, .. } = request;
-    sign::check_say(roots, signer)?;
+    let BuildRequest { config, base, now, environment, images, roots, output, progress, .. } = request;
+    let signers = sign::assign(roots, request.signers)?;
     let mut desired = desired::make(config, base, environment)?;
     let files = files::measure(&config.files, &desired.checkout, base)?;
     let lock = match request.lock {
@@ -88,7 +88,7 @@ pub async fn build_bundle(request: BuildRequest<'_>) -> Result<Built, Failure> {
     let boundary = |carriage: &_| sign::boundary_for(&plan, roots, carriage);
     let unsigned = pack::pack(&plan, &Folder::open(output)?, boundary, &images, progress).await?;
     let spooled = unsigned.spooled;
-    let bundle = sign::seal(unsigned, &plan, roots, signer, (output, &file_name(config)))?;
+    let bundle = sign::seal(unsigned, &plan, roots, &signers, (output, &file_name(config)))?;
     Ok(Built { lock, summary, bundle: Some(bundle), spooled, warnings })
 }
 

@@ -1,9 +1,11 @@
 //! Reads bundles on the connected side: the same reader and the same checks as at a site, without a site's memory.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use consign_format::archive::front::Overlaid;
 use consign_format::archive::head::{ArchiveError, OpenedBundle, VerifiedBundle};
 use consign_format::carriage::Place;
 use consign_format::error::{Code, Coded, Failure, codes};
@@ -17,6 +19,7 @@ use consign_terminal::progress::Progress;
 use serde_json::Value;
 
 use crate::medium::Medium;
+use crate::rehead;
 
 pub mod kept;
 
@@ -93,6 +96,16 @@ pub struct Open<R> {
 pub fn length(path: &Path) -> Result<u64, BundleError> {
     let metadata = std::fs::metadata(path);
     Ok(metadata.map_err(|source| BundleError::Io { path: path.to_owned(), source })?.len())
+}
+
+/// Opens a bundle's file for reading; a head that waits beside it is read instead of its own.
+///
+/// # Errors
+/// [`BundleError::Io`].
+pub fn file(path: &Path) -> Result<Overlaid<File>, BundleError> {
+    let failed = |source| BundleError::Io { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    Overlaid::new(file, rehead::waiting(path)?, &Limits::DEFAULT).map_err(failed)
 }
 
 /// Opens a plain bundle and lets its head be vouched for, in the order of TRUST §3 as far as it needs no site.

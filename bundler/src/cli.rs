@@ -15,6 +15,7 @@ use crate::image_sources::ImageSources;
 use crate::lock::{self, Lock};
 use crate::tool::Environment;
 
+mod approve;
 mod attest_scan;
 mod build;
 mod carry;
@@ -30,6 +31,7 @@ mod init;
 mod inspect;
 mod keys;
 mod lock_command;
+mod signing;
 mod unpack;
 mod verify;
 
@@ -65,6 +67,8 @@ pub enum Command {
     Lock(lock_command::Args),
     /// Build the bundle
     Build(build::Args),
+    /// Approve a release by a small request, and put the approvals into its bundle
+    Approve(Box<approve::Args>),
     /// Check a bundle completely, as a site would
     Verify(verify::Args),
     /// Show what is in a bundle
@@ -77,7 +81,7 @@ pub enum Command {
     Unpack(unpack::Args),
     /// Say of a bundle that it was scanned and found clean, in a file beside it
     AttestScan(attest_scan::Args),
-    /// Make or show keys and roots
+    /// Make and show keys and roots, and change who has a say
     Keys(keys::Args),
     /// Encrypt a finished bundle to sites
     Encrypt(encrypt::Args),
@@ -119,6 +123,7 @@ async fn dispatch(command: Command, world: &World<'_>) -> Result<(), Failure> {
         Command::Init(args) => init::run(&args, world),
         Command::Lock(args) => lock_command::run(&args, world).await,
         Command::Build(args) => build::run(&args, world).await,
+        Command::Approve(args) => approve::run(&args, world),
         Command::Verify(args) => verify::run(&args, world),
         Command::Inspect(args) => inspect::run(&args, world),
         Command::Diff(args) => diff::run(&args, world),

@@ -3,10 +3,11 @@
 //! A release is read from a commit ([`source`]), rendered ([`render`], [`yaml`], [`object`]), brought into
 //! one form ([`normalise`]), freed of secrets ([`secrets`]), and its images are found ([`discover`]),
 //! resolved ([`resolve`], [`lock`]) and pinned ([`pin`]). Everything behind them is named ([`collect`]),
-//! laid out ([`plan`]), written ([`pack`]) and signed ([`sign`]). Each stage takes the plain data of the one
+//! laid out ([`plan`]), written ([`pack`]) and signed ([`sign`] by [`signer`]). Each stage takes the plain data of the one
 //! before and returns its own; [`build_bundle`] alone knows the order.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods))]
 
+pub mod approval;
 pub mod attest;
 pub mod build_bundle;
 pub mod bundle;
@@ -32,8 +33,10 @@ pub mod pack;
 pub mod pin;
 pub mod plan;
 pub mod policy;
+pub mod rehead;
 pub mod render;
 pub mod resolve;
+pub mod root_files;
 pub mod secrets;
 pub mod sign;
 pub mod signer;

@@ -4,15 +4,16 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use consign_format::archive::front::Overlaid;
 use consign_format::error::Failure;
 use consign_sealed::{SiteKey, Unsealed, is_sealed};
 use consign_terminal::progress::Progress;
 
-use crate::bundle::BundleError;
+use crate::bundle::{self, BundleError};
 
 /// A file; counts what is read for whoever shows progress.
 pub struct Counted<'a> {
-    file: File,
+    file: Overlaid<File>,
     progress: &'a dyn Progress,
 }
 
@@ -31,7 +32,7 @@ impl<'a> Medium<'a> {
     /// [`BundleError::Io`]; for an encrypted one that it needs a key, or another one.
     pub fn open(path: &Path, key: Option<&SiteKey>, progress: &'a dyn Progress) -> Result<Self, Failure> {
         let failed = |source| BundleError::Io { path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(failed)?;
+        let mut file = bundle::file(path)?;
         let sealed = is_sealed(&mut file).map_err(failed)?;
         let counted = Counted { file, progress };
         if sealed {

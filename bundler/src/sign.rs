@@ -2,20 +2,21 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use consign_format::archive::head::OpenedBundle;
+use consign_format::Digest;
 use consign_format::archive::plan::{HeadDocuments, boundary, head_bytes};
 use consign_format::carriage::Carriage;
 use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::trust::author::{self, Signers};
+use consign_format::trust::chain::Awaiting;
 use consign_format::trust::envelope;
-use consign_format::trust::keys::{SecretKey, SignError, Signer, key_id};
+use consign_format::trust::keys::{Progress, SignError, Signer, key_id};
 use consign_format::trust::roots::RootChain;
-use consign_format::{Digest, Limits};
 use consign_registry::durable::{Existing, Step};
 
+use crate::approval;
 use crate::pack::Unsigned;
 use crate::plan::Plan;
 
@@ -36,12 +37,6 @@ pub enum KeyError {
         /// The folder.
         folder: PathBuf,
     },
-    /// There is no key.
-    #[error("there is no signing key: {} is not there", path.display())]
-    NoKey {
-        /// The file that was looked for.
-        path: PathBuf,
-    },
     /// A file cannot be read.
     #[error("{} cannot be read", path.display())]
     Io {
@@ -49,14 +44,6 @@ pub enum KeyError {
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
-    },
-    /// A key file is no Ed25519 private key.
-    #[error("{} is no Ed25519 private key in PKCS#8 PEM: {reason}", path.display())]
-    Form {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
     },
     /// The newest root does not know the key.
     #[error("the key {key} has no say in role {role} of root {version}")]
@@ -68,8 +55,14 @@ pub enum KeyError {
         /// The version of the root.
         version: u64,
     },
-    /// The root demands more signatures than one key can give.
-    #[error("role {role} of root {version} needs {threshold} signatures")]
+    /// None of the keys is the publisher's.
+    #[error("none of the keys is the publisher's of root {version}")]
+    NoPublisher {
+        /// The version of the root.
+        version: u64,
+    },
+    /// The root demands more publishers than sign here.
+    #[error("role {role} of root {version} needs {threshold} signatures, and one publisher signs")]
     Threshold {
         /// The role.
         role: &'static str,
@@ -77,6 +70,12 @@ pub enum KeyError {
         version: u64,
         /// How many.
         threshold: u64,
+    },
+    /// The root is complete, and frozen.
+    #[error("root {version} is published; nothing is added to it any more")]
+    Published {
+        /// The version of the root.
+        version: u64,
     },
     /// The time of issue is not one.
     #[error("{0} is no time of issue")]
@@ -87,10 +86,9 @@ impl Coded for KeyError {
     fn code(&self) -> Code {
         match self {
             KeyError::NoRoot { .. } => codes::ROOT_MISSING,
-            KeyError::NoKey { .. } => codes::KEY_MISSING,
             KeyError::Io { .. } => codes::IO,
-            KeyError::Form { .. } => codes::KEY_MALFORMED,
-            KeyError::Unknown { .. } | KeyError::Threshold { .. } => codes::KEY_UNKNOWN,
+            KeyError::NoPublisher { .. } | KeyError::Unknown { .. } | KeyError::Threshold { .. } => codes::KEY_UNKNOWN,
+            KeyError::Published { .. } => codes::ROOT_PUBLISHED,
             KeyError::Time(_) => codes::LOCK_MALFORMED,
         }
     }
@@ -98,14 +96,14 @@ impl Coded for KeyError {
     fn hint(&self) -> Option<String> {
         match self {
             KeyError::NoRoot { .. } => Some("run `consign init` or `consign keys new`".to_owned()),
-            KeyError::NoKey { .. } => {
-                Some("set CONSIGN_KEY_FILE, or make a development key with `consign keys new`".to_owned())
-            }
-            KeyError::Form { .. } => Some("`openssl genpkey -algorithm ed25519` makes one".to_owned()),
             KeyError::Unknown { .. } => Some("use the key of the root in trust/, or the other root".to_owned()),
-            KeyError::Threshold { .. } => {
-                Some("this version signs with one key; several approvers come next".to_owned())
+            KeyError::NoPublisher { .. } => {
+                Some("`consign keys show` shows whose keys have a say; name the publisher's with --key".to_owned())
             }
+            KeyError::Threshold { .. } => {
+                Some("give the role a threshold of 1 with `consign keys rotate`; approvers may be many".to_owned())
+            }
+            KeyError::Published { .. } => Some("write the next one with `consign keys rotate`".to_owned()),
             KeyError::Io { .. } | KeyError::Time(_) => None,
         }
     }
@@ -131,49 +129,41 @@ pub fn read_roots(folder: &Path) -> Result<RootChain, Failure> {
     Ok(RootChain::restore(&files)?)
 }
 
-/// A signing key, and what is to be said about its file.
-pub struct KeyFile {
-    /// The key.
-    pub key: SecretKey,
-    /// A warning for the person who builds.
-    pub warning: Option<String>,
-}
-
-/// Reads a key file: PKCS#8 in PEM (RFC 8410).
+/// Sorts keys by what they may sign, before hours of fetching: one of them must be the publisher's, and none may be
+/// without a say. There may be fewer approvers than the root demands; the others sign later.
 ///
 /// # Errors
 /// [`KeyError`].
-pub fn read_key(path: &Path) -> Result<KeyFile, KeyError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => KeyError::NoKey { path: path.to_owned() },
-        _ => KeyError::Io { path: path.to_owned(), source },
-    };
-    let text = fs::read_to_string(path).map_err(failed)?;
-    let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
-    let warning = (mode & 0o077 != 0)
-        .then(|| format!("{} can be read by others (mode {mode:04o}); `chmod 600` it", path.display()));
-    let key = SecretKey::from_pem(&text).map_err(|reason| KeyError::Form { path: path.to_owned(), reason })?;
-    Ok(KeyFile { key, warning })
-}
-
-/// Demands that one key can fill every role a bundle needs, before hours of fetching.
-///
-/// # Errors
-/// [`KeyError::Unknown`] or [`KeyError::Threshold`].
-pub fn check_say(chain: &RootChain, signer: &dyn Signer) -> Result<(), Failure> {
+pub fn assign<'a>(chain: &RootChain, signers: &'a [Box<dyn Signer + 'a>]) -> Result<Signers<'a>, Failure> {
     let root = chain.root();
-    let key = key_id(&signer.public()).map_err(SignError::from)?;
-    for name in ["targets", "snapshot", "timestamp"] {
-        let role = root.roles.get(name);
-        if !role.is_some_and(|role| role.keyids.contains(&key)) {
-            return Err(KeyError::Unknown { key, role: name, version: root.version }.into());
+    let version = root.version;
+    let may = |name: &str, key: &String| root.roles.get(name).is_some_and(|role| role.keyids.contains(key));
+    let (mut approvers, mut publisher, mut seen) = (Vec::<&dyn Signer>::new(), None, Vec::new());
+    for signer in signers.iter().map(AsRef::as_ref) {
+        let key = key_id(&signer.public()).map_err(SignError::from)?;
+        if seen.contains(&key) {
+            continue;
         }
-        let threshold = role.map_or(0, |role| role.threshold);
-        if threshold > 1 {
-            return Err(KeyError::Threshold { role: name, version: root.version, threshold }.into());
+        let (approves, publishes) = (may("targets", &key), may("snapshot", &key) && may("timestamp", &key));
+        if !approves && !publishes {
+            return Err(KeyError::Unknown { key, role: "approver or publisher", version }.into());
+        }
+        seen.push(key);
+        if approves {
+            approvers.push(signer);
+        }
+        if publishes {
+            publisher = publisher.or(Some(signer));
         }
     }
-    Ok(())
+    for role in ["snapshot", "timestamp"] {
+        let threshold = root.roles.get(role).map_or(0, |role| role.threshold);
+        if threshold > 1 {
+            return Err(KeyError::Threshold { role, version, threshold }.into());
+        }
+    }
+    let publisher = publisher.ok_or(KeyError::NoPublisher { version })?;
+    Ok(Signers { approvers, publisher })
 }
 
 /// When documents of a release expire: ten years after it was issued, as TUF writes times.
@@ -223,6 +213,8 @@ pub struct Signed {
     pub bundle_id: Digest,
     /// Its length in bytes.
     pub length: u64,
+    /// How far the approvers have come. Below their threshold no site takes the bundle.
+    pub approval: Progress,
 }
 
 /// Signs the head, checks it as a site would, writes it, and gives the file its name.
@@ -233,13 +225,12 @@ pub fn seal(
     unsigned: Unsigned,
     plan: &Plan,
     chain: &RootChain,
-    signer: &dyn Signer,
+    signers: &Signers<'_>,
     (folder, name): (&Path, &str),
 ) -> Result<Signed, Failure> {
     let Unsigned { draft, carriage, length, .. } = unsigned;
     let expires = expires(plan.release.issued)?;
-    let signers = Signers { approvers: vec![signer], publisher: signer };
-    let documents = author::documents(&plan.release_bytes, &plan.approval, &carriage, &expires, &signers)?;
+    let documents = author::documents(&plan.release_bytes, &plan.approval, &carriage, &expires, signers)?;
     let documents = HeadDocuments {
         roots: chain.files(),
         statements: &[],
@@ -250,11 +241,11 @@ pub fn seal(
         release: &plan.release_bytes,
     };
     let head = head_bytes(&documents, carriage.boundary).map_err(crate::pack::PackError::from)?;
-    let vouched = OpenedBundle::open(head.as_slice(), Limits::DEFAULT)?.read_head()?.verify(chain)?.vouched;
+    let Awaiting { bundle_id, release_digest: release, progress: approval, .. } = approval::check(&head, chain)?;
     // Payload before head: a power cut in between leaves zeros in front, which is no bundle.
     draft.sync()?;
     draft.file().write_all_at(&head, 0).map_err(|e| draft.error(Step::Write, e))?;
     let path = folder.join(name);
     draft.commit(std::ffi::OsStr::new(name), Existing::Replace)?;
-    Ok(Signed { path, release: vouched.release_digest, bundle_id: vouched.bundle_id, length })
+    Ok(Signed { path, release, bundle_id, length, approval })
 }

@@ -10,6 +10,9 @@ use crate::step::{Failed, Step};
 const FOR_SUITES: &[(&str, &str)] = &[
     ("git", "git"),
     ("ssh-keygen", "openssh-client"),
+    ("ssh-agent", "openssh-client"),
+    ("softhsm2-util", "softhsm2"),
+    ("pkcs11-tool", "opensc"),
     ("gpg", "gnupg"),
     ("openssl", "openssl"),
     ("jq", "jq"),

@@ -3,9 +3,9 @@
 use std::fs;
 use std::time::Instant;
 
-use crate::{fuzz, machine};
 use crate::step::{Failed, Step, root, target};
 use crate::tally::Tally;
+use crate::{fuzz, machine};
 
 /// Everything, on real parts.
 pub(crate) fn all() -> Result<(), Failed> {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use consign_format::error::Failure;
 
 use super::World;
+use super::signing::KeyArgs;
 use super::verify::TrustArgs;
 use crate::attest::{Said, attest};
-use crate::sign::{self, KeyFile};
+use crate::sign;
 
 /// Says of a bundle that it was scanned for malware and found clean: writes FILE.scan.json beside it, signed by the role
 /// `scan` of the root. The bundle itself does not change.
@@ -22,9 +23,6 @@ pub struct Args {
     /// The scanner's report; its digest is attested, it stays with you
     #[arg(long, value_name = "FILE")]
     report: PathBuf,
-    /// The signing key (PKCS#8 PEM, Ed25519); without it trust/dev.key
-    #[arg(long, env = "CONSIGN_KEY_FILE", value_name = "FILE")]
-    key: Option<PathBuf>,
     /// What scanned, such as "clamav 1.4.6, signatures of 2026-11-22"
     #[arg(long, value_name = "NAME", default_value = "unnamed")]
     scanner: String,
@@ -33,15 +31,21 @@ pub struct Args {
     unpacked: Option<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     let beside = Path::new(sign::TRUST_FOLDER).join(sign::DEVELOPMENT_KEY);
-    let KeyFile { key, warning } = sign::read_key(args.key.as_deref().unwrap_or(&beside))?;
-    warning.into_iter().for_each(|warning| world.terminal.warn(warning));
+    let signers = args.keys.open(world, Some(&beside))?;
     let (report, unpacked) = (args.report.as_path(), args.unpacked.as_deref());
     let said = Said { report, scanner: &args.scanner, unpacked, now: world.now };
-    let attested = attest(&args.bundle, &args.trust.trust()?, &said, &key)?;
+    let Some((first, others)) = signers.split_first() else { return Ok(()) };
+    let trust = args.trust.trust()?;
+    let mut attested = attest(&args.bundle, &trust, &said, first.as_ref())?;
+    for signer in others {
+        attested = attest(&args.bundle, &trust, &said, signer.as_ref())?;
+    }
     let missing = attested.threshold.saturating_sub(attested.signatures);
     let enough = if missing == 0 { String::new() } else { format!(", {missing} more needed") };
     let text = format!(

@@ -6,11 +6,12 @@ use consign_format::error::Failure;
 use consign_terminal::bytes;
 use serde::Serialize;
 
-use super::{Project, World};
+use super::signing::KeyArgs;
+use super::{Project, World, keys};
 use crate::build_bundle::{BuildRequest, Built, build_bundle};
 use crate::lock::LockError;
 use crate::plan::Summary;
-use crate::sign::{self, KeyFile};
+use crate::sign;
 
 /// Builds PRODUCT-VERSION.consign: renders the commit, pins every image to its locked digest, fetches each layer once,
 /// straight into its place in the bundle, and signs.
@@ -18,6 +19,9 @@ use crate::sign::{self, KeyFile};
 /// Where there is no release.lock yet, one is written first; where there is one, exactly what it says is built, on any
 /// machine, byte for byte. If the repository or release.yaml has moved on since, the build stops and names the
 /// object and the field.
+///
+/// The publisher's key must be among the keys; without --key it is trust/dev.key beside the release. Where the root
+/// wants more approvers than sign here, the bundle is written and waits for them: `consign approve`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The release
@@ -29,15 +33,14 @@ pub struct Args {
     /// The folder the bundle is written into
     #[arg(long, short, default_value = ".", value_name = "DIR")]
     output: PathBuf,
-    /// The signing key (PKCS#8 PEM, Ed25519); without it trust/dev.key beside the release
-    #[arg(long, env = "CONSIGN_KEY_FILE", value_name = "FILE")]
-    key: Option<PathBuf>,
     /// The folder of the roots that travel; without it trust/ beside the release
     #[arg(long, value_name = "DIR")]
     trust: Option<PathBuf>,
     /// Show the plan and stop: nothing is fetched but manifests, nothing is written
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 #[derive(Serialize)]
@@ -55,15 +58,16 @@ struct Bundle {
     bundle_id: String,
     bytes: u64,
     spooled: u64,
+    approved: bool,
+    approvals: u64,
+    approvals_needed: u64,
 }
 
 pub(super) async fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     let project = Project::open(&args.file)?;
     let trust = args.trust.clone().unwrap_or_else(|| project.base.join(sign::TRUST_FOLDER));
     let roots = sign::read_roots(&trust)?;
-    let key = args.key.clone().unwrap_or_else(|| trust.join(sign::DEVELOPMENT_KEY));
-    let KeyFile { key, warning } = sign::read_key(&key)?;
-    warning.iter().for_each(|warning| world.terminal.warn(warning));
+    let signers = args.keys.open(world, Some(&trust.join(sign::DEVELOPMENT_KEY)))?;
     let lock = project.lock()?;
     let is_new = lock.is_none();
     if args.locked && is_new {
@@ -77,7 +81,7 @@ pub(super) async fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
         environment: &world.environment,
         images: project.images(world)?,
         roots: &roots,
-        signer: &key,
+        signers: &signers,
         output: &args.output,
         lock_path: is_new.then(|| project.lock_path()),
         dry_run: args.dry_run,
@@ -106,11 +110,21 @@ fn say(built: &Built, is_new: bool, lock: &Path, world: &World<'_>) {
     } else if is_new {
         lines.push(format!("  lock     {} (new; commit it)", lock.display()));
     }
+    if let Some(bundle) = built.bundle.as_ref().filter(|bundle| !bundle.approval.is_complete()) {
+        lines.push(format!("  approval {}: no site takes it yet", keys::count(&bundle.approval)));
+        lines.push(format!(
+            "  next: `consign approve --request {} -o request.json`, and send that to the approvers",
+            super::plain(&bundle.path).display()
+        ));
+    }
     let bundle = built.bundle.as_ref().map(|bundle| Bundle {
         path: super::plain(&bundle.path).display().to_string(),
         bundle_id: bundle.bundle_id.to_string(),
         bytes: bundle.length,
         spooled: built.spooled,
+        approved: bundle.approval.is_complete(),
+        approvals: bundle.approval.signed.len() as u64,
+        approvals_needed: bundle.approval.need,
     });
     let done = Done { plan: &built.summary, bundle, lock: lock.display().to_string() };
     world.terminal.result(&done, lines.join("\n"));

@@ -53,6 +53,14 @@ fn text(old: &Side, new: &Side, difference: &Difference) -> String {
     if difference.is_empty() {
         lines.push("  the same objects, images and files".to_owned());
     }
+    lines.extend(lines_of(difference));
+    lines.push(format!("{} that the older one does not have", bytes(difference.new_bytes)));
+    lines.join("\n")
+}
+
+/// One line for each thing that differs, and one for each field.
+pub(super) fn lines_of(difference: &Difference) -> Vec<String> {
+    let mut lines = Vec::new();
     for (name, change) in &difference.objects {
         match change {
             ObjectChange::Added => lines.push(format!("+ {name}")),
@@ -66,8 +74,7 @@ fn text(old: &Side, new: &Side, difference: &Difference) -> String {
     let named = |what: &str, name: &String, change: &Change| format!("{what} {name}: {}", shown(change));
     lines.extend(difference.images.iter().map(|(name, change)| named("image", name, change)));
     lines.extend(difference.files.iter().map(|(name, change)| named("file", name, change)));
-    lines.push(format!("{} that the older one does not have", bytes(difference.new_bytes)));
-    lines.join("\n")
+    lines
 }
 
 fn shown(change: &Change) -> String {

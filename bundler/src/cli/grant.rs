@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use consign_format::Name;
 use consign_format::error::Failure;
-use consign_format::trust::keys;
+use consign_format::trust::keys::{self, Signer};
 use consign_registry::durable;
 
 use super::World;
+use super::signing::KeyArgs;
 use crate::bundle::{self, Trust};
 use crate::statements::{self, Leave};
 use crate::{sign, statements::file_name};
@@ -31,15 +32,14 @@ pub struct Args {
     /// For how many days
     #[arg(long, default_value_t = 14, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=366))]
     days: u16,
-    /// The key of an approver
-    #[arg(long, env = "CONSIGN_KEY_FILE", value_name = "FILE")]
-    key: Option<PathBuf>,
     /// The folder of the roots
     #[arg(long, default_value = sign::TRUST_FOLDER, value_name = "DIR")]
     trust: PathBuf,
     /// The file to write; without it downgrade-grant-….json
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 #[derive(serde::Serialize)]
@@ -55,8 +55,8 @@ struct Done {
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     let roots = sign::read_roots(&args.trust)?;
-    let key = args.key.clone().unwrap_or_else(|| args.trust.join(sign::DEVELOPMENT_KEY));
-    let key = sign::read_key(&key)?;
+    let signers = args.keys.open(world, Some(&args.trust.join(sign::DEVELOPMENT_KEY)))?;
+    let signers: Vec<&dyn Signer> = signers.iter().map(AsRef::as_ref).collect();
     let silent = consign_terminal::Silent;
     let to = bundle::open(&args.to, &Trust::Fingerprint(roots.fingerprint()), &silent)?.verified.vouched;
     if args.from <= to.approval.sequence {
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     }
     let until = world.now.saturating_add(u64::from(args.days) * 24 * 3600);
     let grant = statements::grant(roots.domain(), &to, &Leave { site: args.site.clone(), from: args.from, until })?;
-    let bytes = keys::sign(&grant, &[&key.key])?;
+    let bytes = keys::sign(&grant, &signers)?;
     let path = args.output.clone().unwrap_or_else(|| file_name(&grant.kind, &bytes).into());
     durable::write_file(&path, &bytes, 0o644)?;
     let text = format!(

@@ -99,7 +99,7 @@ fn text(done: &Done<'_>, objects: bool) -> String {
     lines.join("\n")
 }
 
-fn signature(signature: &SourceSignature) -> String {
+pub(super) fn signature(signature: &SourceSignature) -> String {
     match signature {
         SourceSignature::Absent => "neither tag nor commit is signed".to_owned(),
         SourceSignature::Unverified { on, kind } => format!("the {on} has a {kind} signature that nobody checked"),

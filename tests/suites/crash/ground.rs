@@ -116,7 +116,8 @@ impl Scenario {
 
 /// All but what tells when something was done: journal and receipts.
 pub(crate) fn kept(site: &Site) -> Kept {
-    let told = |path: &Path| ["var/lib/consign/journal", "var/lib/consign/receipts"].iter().any(|f| path.starts_with(f));
+    let told =
+        |path: &Path| ["var/lib/consign/journal", "var/lib/consign/receipts"].iter().any(|f| path.starts_with(f));
     site.snapshot().into_iter().filter(|(path, _)| !told(path)).collect()
 }
 

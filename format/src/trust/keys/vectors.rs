@@ -53,18 +53,18 @@ fn speccheck_cases_are_refused() {
     const MIXED: &str = "a point with a part of small order";
     const FORM: &str = "not the canonical encoding";
     let reasons = [
-        KEY,   // 0: small order A, small order R
-        KEY,   // 1: small order A, mixed order R
-        MIXED, // 2: mixed order A, small order R
-        MIXED, // 3: mixed order A, mixed order R
-        MIXED, // 4: holds with the cofactor alone
-        MIXED, // 5: holds with the cofactor alone, if it is multiplied in before the reduction
+        KEY,                // 0: small order A, small order R
+        KEY,                // 1: small order A, mixed order R
+        MIXED,              // 2: mixed order A, small order R
+        MIXED,              // 3: mixed order A, mixed order R
+        MIXED,              // 4: holds with the cofactor alone
+        MIXED,              // 5: holds with the cofactor alone, if it is multiplied in before the reduction
         "it does not hold", // 6: S above the order
         "it does not hold", // 7: S far above the order
-        MIXED, // 8: mixed order A, non-canonical R of small order
-        MIXED, // 9: the same, R hashed as it stands
-        FORM,  // 10: non-canonical A of small order
-        FORM,  // 11: the same, A hashed as it stands
+        MIXED,              // 8: mixed order A, non-canonical R of small order
+        MIXED,              // 9: the same, R hashed as it stands
+        FORM,               // 10: non-canonical A of small order
+        FORM,               // 11: the same, A hashed as it stands
     ];
     let cases = fixture("speccheck_cases.json");
     let cases = cases.as_array().unwrap();

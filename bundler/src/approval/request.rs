@@ -1,0 +1,311 @@
+//! The request: a few kilobytes that hold what is to be signed, and what an approver needs to see of it.
+//!
+//! Everything that is shown is worked out again from what is signed: the release manifest has the digest that targets
+//! names, the objects have the digest that the manifest names, the last release has its approvers' signatures. What is
+//! only the requester's word stands apart, in [`Word`].
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use consign_format::archive::front::Overlaid;
+use consign_format::archive::plan;
+use consign_format::carriage::{Carriage, Place};
+use consign_format::error::Failure;
+use consign_format::release::ReleaseManifest;
+use consign_format::trust::chain::{Asked, Awaiting};
+use consign_format::trust::keys::{self, SignError, Signer};
+use consign_format::trust::roots::RootChain;
+use consign_format::{Digest, Limits, canonical, state};
+use consign_registry::manifest::{Manifest, Pointers};
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{ApprovalError, Head, read_head};
+use crate::bundle::{self, BundleError};
+use crate::difference::{Difference, Side, compare};
+
+/// The value of `_type`.
+pub const TYPE: &str = "approval-request";
+/// The most bytes a request may have.
+const LIMIT: u64 = 128 << 20;
+/// The most bytes that objects may add to a request, packed; with more of them they stay out, and that is said.
+const OBJECTS_LIMIT: usize = 1 << 20;
+
+/// A request, as its file has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Request {
+    /// Always [`TYPE`].
+    #[serde(rename = "_type")]
+    pub kind: String,
+    /// What nobody has signed.
+    pub word: Word,
+    /// The domain's roots, version 1 first.
+    pub roots: Vec<Value>,
+    /// What is to be signed: `targets.json` with the signatures so far.
+    pub targets: Value,
+    /// The release manifest that it names.
+    pub release: Value,
+    /// The last approved release, where the requester named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Previous>,
+    /// Manifests and layers of the two desired states, by digest: zlib in base64.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub blobs: BTreeMap<Digest, String>,
+}
+
+/// What the requester says, and no signature covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Word {
+    /// The bundle's file name.
+    pub bundle: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// What the requester wants to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// An approved release.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Previous {
+    /// The root it was approved under.
+    pub root: u64,
+    /// Its `targets.json`.
+    pub targets: Value,
+    /// Its release manifest.
+    pub release: Value,
+}
+
+/// A request that holds together.
+#[derive(Debug)]
+pub struct Examined {
+    /// The roots it came with.
+    pub roots: RootChain,
+    /// What is asked.
+    pub asked: Asked,
+    /// The last approved release, by its own approvers' signatures.
+    pub previous: Option<Asked>,
+    /// What differs from it.
+    pub difference: Option<Difference>,
+    /// Whether the objects of both were there to be compared.
+    pub objects_compared: bool,
+    /// What the requester says.
+    pub word: Word,
+}
+
+/// Makes the request for a bundle, held against the last approved one where there is one.
+///
+/// # Errors
+/// What a site would say of either bundle.
+pub fn make(
+    path: &Path,
+    against: Option<&Path>,
+    note: Option<String>,
+    roots: Option<&RootChain>,
+) -> Result<Request, Failure> {
+    let mut blobs = BTreeMap::new();
+    let Opened { head, chain, awaiting } = open(path, roots)?;
+    let mut whole = objects(path, &awaiting, &mut blobs)?;
+    let mut previous = None;
+    if let Some(old_path) = against {
+        let old = open(old_path, Some(&RootChain::restore(&chain.files()[..1])?))?;
+        // Only what was approved is worth a comparison.
+        old.awaiting.progress.demand("targets.json", "targets")?;
+        whole &= objects(old_path, &old.awaiting, &mut blobs)?;
+        let [_, _, targets, _, manifest] = &old.head.documents;
+        let root = old.chain.root().version;
+        previous = Some(Previous { root, targets: value(targets)?, release: value(manifest)? });
+    }
+    let packed: usize = blobs.values().map(String::len).sum();
+    if !whole || packed > OBJECTS_LIMIT {
+        blobs.clear();
+    }
+    let [_, _, targets, _, manifest] = &head.documents;
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    Ok(Request {
+        kind: TYPE.to_owned(),
+        word: Word { bundle: name, bytes: bundle::length(path)?, note },
+        roots: chain.files().iter().map(|root| value(root)).collect::<Result<_, _>>()?,
+        targets: value(targets)?,
+        release: value(manifest)?,
+        previous,
+        blobs,
+    })
+}
+
+/// A bundle's head, whose publisher has signed.
+struct Opened {
+    head: Head,
+    chain: RootChain,
+    awaiting: Awaiting,
+}
+
+fn open(path: &Path, roots: Option<&RootChain>) -> Result<Opened, Failure> {
+    let head = read_head(bundle::file(path)?)?;
+    let chain = match roots {
+        Some(roots) => roots.follow(&head.roots)?,
+        None => RootChain::restore(&head.roots)?,
+    };
+    let awaiting = head.check(&chain)?;
+    Ok(Opened { head, chain, awaiting })
+}
+
+fn value(document: &[u8]) -> Result<Value, Failure> {
+    let parsed = serde_json::from_slice(document);
+    Ok(parsed.map_err(|e| ApprovalError::Form { path: "the bundle".into(), reason: e.to_string() })?)
+}
+
+/// Adds the manifest and the layer of a release's desired state; `false` where the bundle does not carry them.
+fn objects(path: &Path, awaiting: &Awaiting, into: &mut BTreeMap<Digest, String>) -> Result<bool, Failure> {
+    let file = bundle::file(path)?;
+    let (limits, carriage, state) = (Limits::DEFAULT, &awaiting.carriage, awaiting.release.state);
+    let Some(manifest) = blob(&file, carriage, &state, limits.manifest)? else { return Ok(false) };
+    let Some(layer) = layer_of(&manifest) else { return Ok(false) };
+    let Some(content) = blob(&file, carriage, &layer, limits.state)? else { return Ok(false) };
+    for (digest, bytes) in [(state, manifest), (layer, content)] {
+        let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
+        // A vector takes everything.
+        let packed = packed.write_all(&bytes).and_then(|()| packed.finish()).unwrap_or_default();
+        into.insert(digest, STANDARD.encode(packed));
+    }
+    Ok(true)
+}
+
+fn layer_of(manifest: &[u8]) -> Option<Digest> {
+    match Manifest::parse(manifest, None).ok()?.content {
+        Pointers::Image { layers, .. } if layers.len() == 1 => Some(layers[0].digest),
+        _ => None,
+    }
+}
+
+/// Reads one stored blob from its place in the file.
+fn blob(file: &Overlaid<File>, carriage: &Carriage, wanted: &Digest, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
+    let places = plan::place(carriage.boundary, &carriage.members).map_err(crate::pack::PackError::from)?;
+    let name = Place::Blob(*wanted).name();
+    let Some(at) = carriage.members.iter().position(|member| member.name == name && member.length <= limit) else {
+        return Ok(None);
+    };
+    let mut bytes = vec![0; carriage.members[at].length as usize];
+    let read = file.inner().read_exact_at(&mut bytes, places.places[at].content);
+    read.map_err(|source| BundleError::Io { path: name.into(), source })?;
+    if Digest::of(&bytes) != *wanted {
+        return Err(ApprovalError::Blob { digest: *wanted }.into());
+    }
+    Ok(Some(bytes))
+}
+
+impl Request {
+    /// Reads a request; `None` for a JSON document that is something else.
+    ///
+    /// # Errors
+    /// [`ApprovalError::Form`], or what the disk says.
+    pub fn read(path: &Path) -> Result<Option<Self>, Failure> {
+        let io = |source| BundleError::Io { path: path.to_owned(), source };
+        let form = |reason: String| ApprovalError::Form { path: path.to_owned(), reason };
+        let mut text = Vec::new();
+        File::open(path).map_err(io)?.take(LIMIT).read_to_end(&mut text).map_err(io)?;
+        let value: Value = serde_json::from_slice(&text).map_err(|e| form(e.to_string()))?;
+        if value.get("_type").and_then(Value::as_str) != Some(TYPE) {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::from_value(value).map_err(|e| form(e.to_string()))?))
+    }
+
+    /// Its file's content: indented, for eyes and for `diff`.
+    pub fn to_text(&self) -> String {
+        // Only values of JSON are inside.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// `targets.json`, in the form that is signed.
+    ///
+    /// # Errors
+    /// A value that no signed document has.
+    pub fn targets_bytes(&self) -> Result<Vec<u8>, SignError> {
+        Ok(canonical::to_vec(&self.targets)?)
+    }
+
+    /// Signs what is asked, with keys of approvers.
+    ///
+    /// # Errors
+    /// A key without a say in the newest of `roots`, or the signer's; the request stays as it was.
+    pub fn sign(&mut self, roots: &RootChain, signers: &[Box<dyn Signer + '_>]) -> Result<(), Failure> {
+        let mut bytes = self.targets_bytes()?;
+        for signer in signers {
+            super::demand_say(roots, signer.as_ref(), "targets")?;
+            bytes = keys::add_signature("targets.json", &bytes, signer.as_ref())?;
+        }
+        self.targets = value(&bytes)?;
+        Ok(())
+    }
+
+    /// Works everything out again from what is signed. `trusted` are roots that the approver has from elsewhere; without
+    /// them the request's own are taken, and whoever shows the result says so.
+    ///
+    /// # Errors
+    /// What a site would say of the documents, [`ApprovalError::Blob`].
+    pub fn examine(&self, trusted: Option<&RootChain>) -> Result<Examined, Failure> {
+        let files: Vec<Vec<u8>> =
+            self.roots.iter().map(canonical::to_vec).collect::<Result<_, _>>().map_err(SignError::from)?;
+        let own = RootChain::restore(&files)?;
+        let roots = match trusted {
+            Some(trusted) => trusted.follow(&files)?,
+            None => own,
+        };
+        let release = canonical::to_vec(&self.release).map_err(SignError::from)?;
+        let asked = roots.asked(&self.targets_bytes()?, &release)?;
+        let previous = self.previous.as_ref().map(|previous| previous.examine(&files)).transpose()?;
+        let (mut difference, mut objects_compared) = (None, false);
+        if let Some(previous) = &previous {
+            let (old, new) = (self.objects(&previous.release)?, self.objects(&asked.release)?);
+            objects_compared = old.is_some() && new.is_some();
+            let side = |release: &ReleaseManifest, objects: Option<Vec<Value>>| {
+                let objects = objects.filter(|_| objects_compared).unwrap_or_default();
+                Side { release: release.clone(), objects }
+            };
+            difference = Some(compare(&side(&previous.release, old), &side(&asked.release, new)));
+        }
+        Ok(Examined { roots, asked, previous, difference, objects_compared, word: self.word.clone() })
+    }
+
+    fn objects(&self, release: &ReleaseManifest) -> Result<Option<Vec<Value>>, Failure> {
+        let limits = Limits::DEFAULT;
+        let Some(manifest) = self.unpacked(&release.state, limits.manifest)? else { return Ok(None) };
+        let Some(layer) = layer_of(&manifest) else { return Ok(None) };
+        let Some(layer) = self.unpacked(&layer, limits.state)? else { return Ok(None) };
+        Ok(Some(state::read_layer(&layer, &limits).map_err(BundleError::State)?))
+    }
+
+    /// A blob whose bytes have its digest.
+    fn unpacked(&self, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>, ApprovalError> {
+        let Some(text) = self.blobs.get(digest) else { return Ok(None) };
+        let wrong = || ApprovalError::Blob { digest: *digest };
+        let packed = STANDARD.decode(text).map_err(|_| wrong())?;
+        let mut bytes = Vec::new();
+        ZlibDecoder::new(packed.as_slice()).take(limit).read_to_end(&mut bytes).map_err(|_| wrong())?;
+        if Digest::of(&bytes) == *digest { Ok(Some(bytes)) } else { Err(wrong()) }
+    }
+}
+
+impl Previous {
+    /// Demands that its approvers had signed it, under the root of its time.
+    fn examine(&self, roots: &[Vec<u8>]) -> Result<Asked, Failure> {
+        let then = usize::try_from(self.root).ok().and_then(|count| roots.get(..count)).unwrap_or(roots);
+        let chain = RootChain::restore(then)?;
+        let bytes = |value: &Value| canonical::to_vec(value).map_err(SignError::from);
+        let asked = chain.asked(&bytes(&self.targets)?, &bytes(&self.release)?)?;
+        asked.progress.demand("targets.json", "targets")?;
+        Ok(asked)
+    }
+}

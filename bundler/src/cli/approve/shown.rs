@@ -1,0 +1,142 @@
+//! What an approver sees: first what is signed, then what follows from it, last what is only the requester's word.
+
+use consign_format::Digest;
+use consign_format::release::{OnFailure, ReleaseManifest, SecretMode};
+use consign_format::trust::document::{Approval, Audience};
+use consign_format::trust::fingerprint;
+use consign_format::trust::keys::Progress;
+use consign_terminal::bytes;
+use serde::Serialize;
+
+use super::super::diff::lines_of;
+use super::super::keys::count;
+use crate::approval::request::{Examined, Word};
+use crate::difference::Difference;
+
+/// A request, as it is shown.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Shown<'a> {
+    signed: &'a Approval,
+    release_digest: Digest,
+    release: &'a ReleaseManifest,
+    pub(super) approval: Progress,
+    root_fingerprint: Digest,
+    root_compared: bool,
+    previous: Option<Last<'a>>,
+    difference: Option<&'a Difference>,
+    objects_compared: bool,
+    /// What no signature covers.
+    word: &'a Word,
+}
+
+/// The last approved release.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Last<'a> {
+    version: &'a str,
+    sequence: u64,
+    release_digest: Digest,
+}
+
+impl<'a> Shown<'a> {
+    pub(super) fn of(examined: &'a Examined, root_compared: bool) -> Self {
+        let last = |asked: &'a consign_format::trust::chain::Asked| Last {
+            version: &asked.approval.version,
+            sequence: asked.approval.sequence,
+            release_digest: asked.release_digest,
+        };
+        Shown {
+            signed: &examined.asked.approval,
+            release_digest: examined.asked.release_digest,
+            release: &examined.asked.release,
+            approval: examined.asked.progress.clone(),
+            root_fingerprint: examined.roots.fingerprint(),
+            root_compared,
+            previous: examined.previous.as_ref().map(last),
+            difference: examined.difference.as_ref(),
+            objects_compared: examined.objects_compared,
+            word: &examined.word,
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut lines = self.signed_lines();
+        lines.extend(release_lines(self.release));
+        lines.extend(self.difference_lines());
+        lines.push("only the requester's word:".to_owned());
+        lines.push(format!("  bundle     {}, {}", self.word.bundle, bytes(self.word.bytes)));
+        lines.extend(self.word.note.iter().map(|note| format!("  note       {note}")));
+        lines.join("\n")
+    }
+
+    fn signed_lines(&self) -> Vec<String> {
+        let Approval { product, version, sequence, audience, line, minimum_installer, .. } = self.signed;
+        let line = line.as_ref().map(|line| format!(", line {line}")).unwrap_or_default();
+        let mut lines = vec!["what is signed:".to_owned()];
+        lines.push(format!("  release    {product} {version}{line}, sequence {sequence}"));
+        lines.push(format!("             {}", self.release_digest));
+        lines.push(format!("  for        {}", audience_text(audience)));
+        lines.push(format!("  installer  {minimum_installer} or newer"));
+        lines.push(format!("  approval   {}", count(&self.approval)));
+        let compared = if self.root_compared { "the one of yours" } else { "NOT compared with one of yours" };
+        lines.push(format!("  root       {compared}: {}", fingerprint::words(&self.root_fingerprint)));
+        lines
+    }
+
+    fn difference_lines(&self) -> Vec<String> {
+        let (Some(last), Some(difference)) = (&self.previous, self.difference) else {
+            return vec!["no last approved release was named, so nothing is compared".to_owned()];
+        };
+        let mut lines = vec![format!("against {}, sequence {}, which is approved:", last.version, last.sequence)];
+        if !self.objects_compared {
+            lines.push("  the objects are not in the request: `consign diff` on the bundles compares them".to_owned());
+        }
+        if difference.is_empty() {
+            lines.push("  no difference".to_owned());
+        }
+        lines.extend(lines_of(difference).into_iter().map(|line| format!("  {line}")));
+        lines
+    }
+}
+
+fn audience_text(audience: &Audience) -> String {
+    if audience.is_any() {
+        return "every site".to_owned();
+    }
+    let sites = audience.sites.iter().map(|site| format!("site {site}"));
+    let environments = audience.environments.iter().map(|environment| format!("environment {environment}"));
+    let labels = audience.labels.iter().map(|label| format!("label {label}"));
+    sites.chain(environments).chain(labels).collect::<Vec<_>>().join(", ")
+}
+
+fn release_lines(release: &ReleaseManifest) -> Vec<String> {
+    let source = &release.source;
+    let mut lines = vec!["what the release says of itself, by that digest:".to_owned()];
+    let at = source.url.as_deref().map(|url| format!(" of {url}")).unwrap_or_default();
+    lines.push(format!("  source     {} at {}{at}", source.reference, source.commit));
+    lines.push(format!("             {}", super::super::inspect::signature(&source.signature)));
+    lines.push(format!("  Kubernetes {}", release.kubernetes.version));
+    let size = release.payload().map(bytes).unwrap_or_else(|_| "too many bytes".to_owned());
+    let (images, files) = (release.images.len(), release.files.len());
+    lines.push(format!("  holds      {images} images, {files} files, {} blobs, {size}", release.blobs.len()));
+    lines.extend(release.upgrade_from.iter().map(|from| format!("  upgrades   {from}")));
+    lines.extend(release.requires.iter().map(|r| format!("  requires   {} {}", r.product, r.versions)));
+    let failure = match release.rollout.on_failure {
+        OnFailure::Rollback => "goes back",
+        OnFailure::Halt => "halts",
+    };
+    lines.push(format!("  on failure it {failure}"));
+    if !release.rollout.allow_prune.is_empty() {
+        lines.push(format!("  MAY PRUNE  {}", release.rollout.allow_prune.join(", ")));
+    }
+    if release.rollout.irreversible {
+        lines.push("  IRREVERSIBLE: there is no way back from it".to_owned());
+    }
+    let shared = release.secrets.iter().filter(|secret| secret.mode == SecretMode::Shared);
+    lines.extend(shared.map(|secret| {
+        let reason = secret.reason.as_deref().unwrap_or("no reason is given");
+        format!("  SECRET INSIDE {}/{}: {reason}", secret.namespace, secret.name)
+    }));
+    lines
+}

@@ -1,0 +1,159 @@
+//! Writes the head of a finished bundle anew, in place: the payload, gigabytes of it, is not touched.
+//!
+//! `FILE.head` is whole on the disk before `FILE` changes, so a power cut or a pulled stick leaves the old head, or one
+//! that waits and is finished by whoever comes next.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use consign_format::Limits;
+use consign_format::archive::plan::{HeadDocuments, head_bytes, place};
+use consign_format::archive::{front, header};
+use consign_format::carriage::Carriage;
+use consign_format::error::{Code, Coded, Failure, codes};
+use consign_format::trust::roots::RootChain;
+use consign_registry::durable::{self, Folder};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::approval::{self, Head};
+use crate::bundle::BundleError;
+use crate::pack::PackError;
+
+/// Why a head cannot be rewritten.
+#[derive(Debug, thiserror::Error)]
+pub enum ReheadError {
+    /// Another head waits beside the bundle, and it is not the bundle's.
+    #[error("{} is not a head of {}", head.display(), bundle.display())]
+    Foreign {
+        /// The file that waits.
+        head: PathBuf,
+        /// The bundle.
+        bundle: PathBuf,
+    },
+    /// Another run writes to the bundle.
+    #[error("another run writes to {}", bundle.display())]
+    Busy {
+        /// The bundle.
+        bundle: PathBuf,
+    },
+}
+
+impl Coded for ReheadError {
+    fn code(&self) -> Code {
+        match self {
+            ReheadError::Foreign { .. } => codes::HEAD_FOREIGN,
+            ReheadError::Busy { .. } => codes::BUSY,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            ReheadError::Foreign { head, .. } => {
+                format!(
+                    "find out where {} came from; the bundle is as it was, remove the other when you know",
+                    head.display()
+                )
+            }
+            ReheadError::Busy { .. } => "wait for it, and run again".to_owned(),
+        })
+    }
+}
+
+/// Reads the head that waits beside a bundle, if there is one; it may be torn or another's.
+///
+/// # Errors
+/// [`BundleError::Io`].
+pub fn waiting(bundle: &Path) -> Result<Option<Vec<u8>>, BundleError> {
+    let path = front::path(bundle);
+    let failed = |source: io::Error| BundleError::Io { path: path.clone(), source };
+    let beside = bundle.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(folder) = Folder::open(beside) else { return Ok(None) };
+    let name = path.file_name().unwrap_or_default();
+    let opened = folder.open_file(name).map_err(|error| failed(io::Error::other(error)))?;
+    let Some(file) = opened else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.take(front::limit(&Limits::DEFAULT) + 1).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(Some(bytes))
+}
+
+/// Leave to rewrite the head of one bundle; others are kept out for as long as it lives.
+pub struct Rewriting {
+    bundle: PathBuf,
+    _locked: File,
+}
+
+impl Rewriting {
+    /// Takes the bundle, and finishes what another run began.
+    ///
+    /// # Errors
+    /// [`ReheadError`]; for a waiting head that is torn or another bundle's nothing is written.
+    pub fn begin(bundle: &Path) -> Result<Self, Failure> {
+        let locked = lock(bundle)?;
+        if let Some(head) = waiting(bundle)? {
+            finish(bundle, &locked, &head)?;
+        }
+        Ok(Rewriting { bundle: bundle.to_owned(), _locked: locked })
+    }
+
+    /// Writes a head, which the caller has checked, over the one of the bundle.
+    ///
+    /// # Errors
+    /// What the disk says; once the head waits, the next run finishes the job.
+    pub fn replace(self, head: &[u8]) -> Result<(), Failure> {
+        Ok(durable::replace_front(&self.bundle, &front::path(&self.bundle), head)?)
+    }
+}
+
+fn finish(bundle: &Path, file: &File, head: &[u8]) -> Result<(), Failure> {
+    let path = front::path(bundle);
+    let foreign = || ReheadError::Foreign { head: path.clone(), bundle: bundle.to_owned() };
+    if !front::is_whole(head, &Limits::DEFAULT) {
+        return Err(foreign().into());
+    }
+    let read = approval::read_head(head)?;
+    let chain = RootChain::restore(&read.roots).map_err(|_| foreign())?;
+    let carriage = read.check(&chain).map_err(|_| foreign())?.carriage;
+    if !is_of(&carriage, file).map_err(|source| BundleError::Io { path: bundle.to_owned(), source })? {
+        return Err(foreign().into());
+    }
+    Ok(durable::finish_front(bundle, &path, head)?)
+}
+
+/// A head as bytes: exactly up to its boundary, the filler takes what is left.
+///
+/// # Errors
+/// [`PackError::Layout`].
+pub fn bytes(head: &Head) -> Result<Vec<u8>, PackError> {
+    let [timestamp, snapshot, targets, carriage, release] = &head.documents;
+    let (roots, statements) = (head.roots.as_slice(), head.statements.as_slice());
+    let documents = HeadDocuments { roots, statements, timestamp, snapshot, targets, carriage, release };
+    Ok(head_bytes(&documents, head.boundary)?)
+}
+
+/// Keeps others from writing to the bundle for as long as the file is open.
+fn lock(bundle: &Path) -> Result<File, Failure> {
+    let opened = File::open(bundle);
+    let file = opened.map_err(|source| BundleError::Io { path: bundle.to_owned(), source })?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|_| ReheadError::Busy { bundle: bundle.to_owned() })?;
+    Ok(file)
+}
+
+/// Tells whether the payload of a file is the one of a carriage: every member's header, which has its digest in its
+/// name, stands where the carriage has it, and the file ends there.
+fn is_of(carriage: &Carriage, file: &File) -> io::Result<bool> {
+    let Ok(plan) = place(carriage.boundary, &carriage.members) else { return Ok(false) };
+    if file.metadata()?.len() != plan.length {
+        return Ok(false);
+    }
+    for (member, placed) in carriage.members.iter().zip(&plan.places) {
+        let mut block = [0; header::BLOCK as usize];
+        file.read_exact_at(&mut block, placed.header)?;
+        if header::canonical(&member.name, member.length).as_ref() != Ok(&block) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

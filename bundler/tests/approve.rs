@@ -1,0 +1,315 @@
+//! Roots of several people, approval by requests, and heads rewritten in place, by the program itself.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The demo's repository, and a folder of keys beside it.
+struct Desk(tempfile::TempDir);
+
+const BUNDLE: &str = "demo-1.0.0.consign";
+const NEXT: &str = "demo-1.1.0.consign";
+
+impl Desk {
+    /// A root by two people, two of three approvers, a publisher; not signed yet.
+    fn new() -> Self {
+        let desk = Desk(tempfile::tempdir().unwrap());
+        consign_bundler::demo::write(&desk.at("")).unwrap();
+        desk.git(&["init", "--quiet", "--initial-branch=main"]);
+        desk.commit();
+        desk.ok("init --product demo --release 1.0.0 --images-from images");
+        fs::remove_dir_all(desk.at("trust")).unwrap();
+        fs::create_dir(desk.at("keys")).unwrap();
+        fs::write(desk.at("keys/pass"), "correct horse\n").unwrap();
+        for name in ["root1", "root2", "alice", "bob", "ci"] {
+            desk.ok(&format!("keys new --key-only keys/{name}"));
+        }
+        desk.ok("keys new --key-only keys/carol --passphrase-file keys/pass");
+        desk
+    }
+
+    /// The same with its root published.
+    fn with_root() -> Self {
+        let desk = Desk::new();
+        desk.ok(&format!("{NEW_ROOT} --key keys/root1"));
+        assert_eq!(desk.ok("keys sign-root trust/1.root.draft.json --key keys/root2")["published"], true);
+        desk
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn git(&self, arguments: &[&str]) {
+        let author = ["-c", "user.name=A", "-c", "user.email=a@example.invalid", "-c", "commit.gpgsign=false"];
+        let mut git = Command::new("git");
+        git.args(author).args(arguments).current_dir(&self.0).env("GIT_CONFIG_GLOBAL", "/dev/null");
+        assert!(git.status().unwrap().success());
+    }
+
+    fn commit(&self) {
+        fs::write(self.at(".gitignore"), "keys\ntrust\n*.consign\n*.json\n").unwrap();
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--allow-empty", "--message=x"]);
+    }
+
+    fn run(&self, arguments: &str) -> (i32, Value) {
+        let mut consign = Command::new(env!("CARGO_BIN_EXE_consign"));
+        consign.current_dir(&self.0).args(arguments.split(' ')).args(["--json", "--quiet"]);
+        consign.env_remove("CONSIGN_KEY_FILE").env_remove("CONSIGN_KEY_PASSPHRASE_FILE").env_remove("SSH_AUTH_SOCK");
+        let output = consign.stdin(std::process::Stdio::null()).output().unwrap();
+        let said = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{arguments}: {}", String::from_utf8_lossy(&output.stderr)));
+        (output.status.code().unwrap(), said)
+    }
+
+    fn ok(&self, arguments: &str) -> Value {
+        let (code, said) = self.run(arguments);
+        assert_eq!(code, 0, "{arguments}: {said}");
+        said
+    }
+
+    /// The code of a refusal.
+    fn refused(&self, arguments: &str, exit: i32) -> String {
+        let (code, said) = self.run(arguments);
+        assert_eq!(code, exit, "{arguments}: {said}");
+        said["error"]["code"].as_str().unwrap().to_owned()
+    }
+
+    fn edit(&self, path: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.at(path)).unwrap();
+        assert!(text.contains(from), "no `{from}` in {path}");
+        fs::write(self.at(path), text.replace(from, to)).unwrap();
+    }
+
+    /// A next release, built by the publisher.
+    fn build_next(&self) {
+        self.edit("release.yaml", "1.0.0", "1.1.0");
+        self.edit("deploy/web.yaml", "replicas: 2", "replicas: 3");
+        self.commit();
+        self.ok("lock --update");
+        self.ok("build --key keys/ci");
+    }
+}
+
+const NEW_ROOT: &str = "keys new --domain demo --root keys/root1.pub --root keys/root2.pub --root-threshold 2 \
+                        --approver keys/alice.pub --approver keys/bob.pub --approver keys/carol.pub \
+                        --approvers-threshold 2 --publisher keys/ci.pub";
+
+#[test]
+fn a_root_is_published_when_enough_people_have_signed_it() {
+    let desk = Desk::new();
+    let begun = desk.ok(&format!("{NEW_ROOT} --key keys/root1"));
+    assert_eq!(begun["published"], false);
+    assert_eq!(begun["own"]["signed"].as_array().unwrap().len(), 1);
+    assert_eq!(desk.refused("build --key keys/ci", 2), "root-missing", "a half-signed root is none");
+    assert_eq!(desk.refused("keys sign-root trust/1.root.draft.json --key keys/alice", 12), "key-unknown");
+    assert_eq!(desk.refused("keys sign-root trust/1.root.draft.json", 2), "usage");
+    let done = desk.ok("keys sign-root trust/1.root.draft.json --key keys/root2");
+    assert_eq!(done["published"], true);
+    assert!(!desk.at("trust/1.root.draft.json").exists());
+    let frozen = fs::read(desk.at("trust/1.root.json")).unwrap();
+    assert_eq!(desk.refused("keys sign-root trust/1.root.json --key keys/root1", 1), "root-published");
+    assert_eq!(desk.refused(NEW_ROOT, 1), "already-exists");
+    assert_eq!(fs::read(desk.at("trust/1.root.json")).unwrap(), frozen);
+    let shown = desk.ok("keys show --key keys/ci");
+    assert_eq!(shown["yours"][0]["roles"], serde_json::json!(["publisher"]));
+    assert_eq!(shown["roles"][1]["threshold"], 2);
+    assert_eq!(shown["words"].as_str().unwrap().split(' ').count(), 12);
+}
+
+#[test]
+fn a_rotation_needs_the_old_threshold_and_revokes() {
+    let desk = Desk::with_root();
+    assert_eq!(desk.refused("keys rotate --threshold approver=4 --key keys/root1", 11), "document-malformed");
+    assert_eq!(desk.refused("keys rotate", 2), "usage");
+    assert_eq!(desk.refused("keys rotate --revoke keys/nobody.pub", 11), "key-malformed");
+    let begun = desk.ok("keys rotate --revoke keys/bob.pub --floor demo=7 --key keys/root1");
+    assert_eq!((begun["version"].as_u64(), begun["published"].as_bool()), (Some(2), Some(false)));
+    assert_eq!(desk.refused("keys rotate --threshold approver=1", 1), "already-exists", "one draft at a time");
+    // Until it is complete, the old root is the one that counts.
+    desk.ok("build --key keys/ci --key keys/alice --key keys/bob");
+    assert_eq!(desk.ok(&format!("verify {BUNDLE}"))["root"]["version"], 1);
+    desk.ok("keys sign-root trust/2.root.draft.json --key keys/root2");
+    assert_eq!(desk.refused("build --key keys/ci --key keys/bob", 12), "key-unknown", "bob is revoked");
+    desk.ok("build --key keys/ci --key keys/alice --key keys/carol --passphrase-file keys/pass");
+    assert_eq!(desk.ok(&format!("verify {BUNDLE}"))["root"]["version"], 2);
+}
+
+#[test]
+fn a_signer_that_lies_leaves_nothing_behind() {
+    let desk = Desk::with_root();
+    let lie = "head\u{20}-c\u{20}64\u{20}/dev/zero";
+    let mut consign = Command::new(env!("CARGO_BIN_EXE_consign"));
+    consign.current_dir(&desk.0).args(["build", "--json", "--public-key", "keys/ci.pub", "--sign-command", lie]);
+    let output = consign.output().unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &said["error"]["code"]), (Some(12), &Value::from("signature-invalid")));
+    let left: Vec<_> = fs::read_dir(desk.at("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let is_bundle = |name: &std::ffi::OsString| {
+        let name = name.to_string_lossy();
+        name.ends_with(".consign") || name.starts_with(".draft-")
+    };
+    assert!(!left.iter().any(is_bundle), "{left:?}");
+    assert_eq!(desk.refused("build --key keys/alice", 12), "key-unknown", "an approver is no publisher");
+    assert_eq!(desk.refused("build --key keys/ci --key keys/root1", 12), "key-unknown", "the root's keys sign roots");
+    assert_eq!(desk.refused("build --key keys/ci --key keys/carol", 2), "key-locked", "nobody is there to be asked");
+    assert_eq!(desk.refused("build --key ssh-agent:ada", 1), "signer-failed", "there is no agent");
+    assert_eq!(desk.refused("build --key pkcs11:object=a?module-path=/nowhere.so", 1), "signer-failed");
+    assert_eq!(desk.refused("build --key pkcs11:object=a?pin-value=1", 2), "usage");
+}
+
+#[test]
+fn two_of_three_approve_by_requests_of_kilobytes() {
+    let desk = Desk::with_root();
+    assert_eq!(desk.ok("build --key keys/ci")["bundle"]["approved"], false);
+    assert_eq!(desk.refused(&format!("verify {BUNDLE}"), 12), "below-threshold");
+    let made = desk.ok(&format!("approve --request {BUNDLE} -o a.json --note monthly"));
+    assert!(made["bytes"].as_u64().unwrap() < 32 * 1024, "{made}");
+    fs::copy(desk.at("a.json"), desk.at("b.json")).unwrap();
+    let shown = desk.ok("approve a.json");
+    assert_eq!(shown["signed"]["version"], "1.0.0");
+    assert_eq!(shown["word"]["note"], "monthly");
+    assert_eq!(shown["rootCompared"], true);
+    assert_eq!(desk.refused("approve a.json --key keys/ci", 12), "key-unknown");
+    desk.ok("approve a.json --key keys/alice");
+    desk.ok("approve b.json --key keys/carol --passphrase-file keys/pass");
+    // One is not enough, both are; twice changes nothing.
+    assert_eq!(desk.ok(&format!("approve --merge {BUNDLE} a.json"))["added"], 1);
+    assert_eq!(desk.refused(&format!("verify {BUNDLE}"), 12), "below-threshold");
+    assert_eq!(desk.ok(&format!("approve --merge {BUNDLE} b.json a.json"))["added"], 1);
+    desk.ok(&format!("verify {BUNDLE}"));
+    assert_eq!(desk.ok(&format!("approve --merge {BUNDLE} a.json"))["added"], 0);
+
+    // The next release, held against this one, field by field, on the approver's side.
+    desk.build_next();
+    desk.ok(&format!("approve --request {NEXT} --against {BUNDLE} -o next.json"));
+    let shown = desk.ok("approve next.json");
+    assert_eq!((&shown["objectsCompared"], &shown["previous"]["version"]), (&Value::from(true), &Value::from("1.0.0")));
+    let change = &shown["difference"]["objects"]["Deployment.apps demo/web"]["fields"]["/spec/replicas"];
+    assert_eq!(change, &serde_json::json!({"from": "2", "to": "3"}), "{}", shown["difference"]);
+    let before = fs::read(desk.at(NEXT)).unwrap();
+    assert_eq!(desk.refused(&format!("approve --merge {NEXT} a.json"), 2), "request-other");
+    assert_eq!(fs::read(desk.at(NEXT)).unwrap(), before);
+}
+
+#[test]
+fn a_request_that_was_changed_on_the_way_is_refused() {
+    let desk = Desk::with_root();
+    desk.ok("build --key keys/ci --key keys/alice --key keys/bob");
+    desk.build_next();
+    desk.ok(&format!("approve --request {NEXT} --against {BUNDLE} -o r.json"));
+    let original: Value = serde_json::from_slice(&fs::read(desk.at("r.json")).unwrap()).unwrap();
+    let change = |pointer: &str, to: Value| {
+        let mut request = original.clone();
+        *request.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = to;
+        fs::write(desk.at("r.json"), request.to_string()).unwrap();
+    };
+    let state = original["release"]["state"].as_str().unwrap().to_owned();
+    for (pointer, to, exit) in [
+        ("/release/version", Value::from("1.1.1"), 10),
+        ("/release/rollout/onFailure", Value::from("halt"), 10),
+        ("/previous/release/version", Value::from("1.0.1"), 10),
+        ("/previous/targets/signatures", Value::Array(Vec::new()), 12),
+        ("/roots/0/signed/expires", Value::from("2046-01-01T00:00:00Z"), 12),
+        ("/_type", Value::from("something"), 11),
+        (&format!("/blobs/{state}"), Value::from("eNoDAAAAAAE="), 10),
+    ] {
+        change(pointer, to);
+        desk.refused("approve r.json --key keys/alice", exit);
+    }
+    // What approvers are asked to say can be anything; whether they sign it is theirs to decide. It then is for no bundle.
+    change("/targets/signed/x-bundle/minimum-installer", Value::from("9.9.9"));
+    assert_eq!(desk.ok("approve r.json")["signed"]["minimum-installer"], "9.9.9");
+    desk.ok("approve r.json --key keys/alice");
+    assert_eq!(desk.refused(&format!("approve --merge {NEXT} r.json"), 2), "request-other");
+}
+
+#[test]
+fn approvers_sign_statements_too() {
+    let desk = Desk::with_root();
+    desk.ok("build --key keys/ci --key keys/alice --key keys/bob");
+    desk.ok(&format!("grant {BUNDLE} --site clinic --from 9999999999 --key keys/alice -o grant.json"));
+    assert_eq!(desk.refused("carry grant.json", 12), "below-threshold");
+    assert_eq!(desk.ok("approve grant.json")["statement"]["site"], "clinic");
+    assert_eq!(desk.refused("approve grant.json --key keys/ci", 12), "key-unknown");
+    desk.ok("approve grant.json --key keys/bob");
+    assert_eq!(desk.ok("carry grant.json")["statements"], 1);
+    assert_eq!(desk.refused("approve trust/1.root.json --key keys/alice", 11), "document-malformed");
+}
+
+/// The bundle before and after a merge, and the request that was merged.
+fn rewritten(desk: &Desk) -> (Vec<u8>, Vec<u8>) {
+    desk.ok("build --key keys/ci --key keys/alice");
+    desk.ok(&format!("approve --request {BUNDLE} -o r.json"));
+    desk.ok("approve r.json --key keys/bob");
+    let old = fs::read(desk.at(BUNDLE)).unwrap();
+    desk.ok(&format!("approve --merge {BUNDLE} r.json"));
+    let new = fs::read(desk.at(BUNDLE)).unwrap();
+    assert_ne!(old, new);
+    (old, new)
+}
+
+fn boundary(desk: &Desk) -> usize {
+    use consign_bundler::{approval, bundle};
+    approval::read_head(bundle::file(&desk.at(BUNDLE)).unwrap()).unwrap().boundary as usize
+}
+
+#[test]
+fn a_rewriting_that_is_cut_anywhere_is_read_as_done_and_finished_by_the_next_run() {
+    let desk = Desk::with_root();
+    let (old, new) = rewritten(&desk);
+    let boundary = boundary(&desk);
+    assert_eq!(old[boundary..], new[boundary..], "the payload is not touched");
+    let (bundle, head) = (desk.at(BUNDLE), desk.at(&format!("{BUNDLE}.head")));
+    let differing: Vec<usize> = (0..boundary).filter(|at| old[*at] != new[*at]).collect();
+    let (first, last) = (differing[0], differing[differing.len() - 1]);
+    let cuts = [0, 1, first, first + 1, 4096, (first + last) / 2, last, last + 1, boundary - 1, boundary];
+    for cut in cuts {
+        fs::write(&bundle, [&new[..cut], &old[cut..]].concat()).unwrap();
+        fs::write(&head, &new[..boundary]).unwrap();
+        desk.ok(&format!("verify {BUNDLE}"));
+        assert!(head.exists(), "who only reads leaves it to others");
+        desk.ok(&format!("approve --merge {BUNDLE} r.json"));
+        assert!(!head.exists(), "{cut}");
+        assert!(fs::read(&bundle).unwrap() == new, "{cut}");
+    }
+    // Cut before the head was whole: there is a draft of another name, and the old bundle.
+    fs::write(&bundle, &old).unwrap();
+    fs::write(desk.at(".draft-1-0"), &new[..boundary / 2]).unwrap();
+    assert_eq!(desk.refused(&format!("verify {BUNDLE}"), 12), "below-threshold");
+}
+
+#[test]
+fn a_torn_or_foreign_head_is_never_written() {
+    let desk = Desk::with_root();
+    let (old, new) = rewritten(&desk);
+    let boundary = boundary(&desk);
+    let (bundle, head) = (desk.at(BUNDLE), desk.at(&format!("{BUNDLE}.head")));
+    desk.build_next();
+    let foreign = fs::read(desk.at(NEXT)).unwrap();
+    for (name, bytes) in [
+        ("empty", &new[..0]),
+        ("torn", &new[..boundary / 2]),
+        ("a byte short", &new[..boundary - 1]),
+        ("longer", &new[..boundary + 512]),
+        ("another bundle's", &foreign[..boundary]),
+        ("no head", b"hello"),
+    ] {
+        fs::write(&bundle, &old).unwrap();
+        fs::write(&head, bytes).unwrap();
+        assert_eq!(desk.refused(&format!("approve --merge {BUNDLE} r.json"), 11), "head-foreign", "{name}");
+        assert!(fs::read(&bundle).unwrap() == old && fs::read(&head).unwrap() == bytes, "{name}");
+    }
+    fs::write(&bundle, &new).unwrap();
+    fs::write(&head, &new[..boundary / 2]).unwrap();
+    desk.ok(&format!("verify {BUNDLE}"));
+    fs::remove_file(&head).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &head).unwrap();
+    assert!(Path::exists(&head));
+    assert_ne!(desk.run(&format!("approve --merge {BUNDLE} r.json")).0, 0);
+    assert!(fs::read(&bundle).unwrap() == new);
+}
