@@ -20,7 +20,7 @@ use consign_format::trust::envelope::Envelope;
 use consign_format::trust::keys::PublicKey;
 use consign_format::trust::statement::{DowngradeGrant, SiteRecord};
 use consign_format::{canonical, frames, receipt};
-use kit::{EXPIRES, Parts, head, parts, read, trust};
+use kit::{EXPIRES, Parts, parts, read, trust};
 use serde_json::json;
 use targets::{TARGETS, enrolled, sealed};
 
