@@ -17,6 +17,8 @@
 mod calls;
 #[path = "crash/ground.rs"]
 mod ground;
+#[path = "crash/heads.rs"]
+mod heads;
 #[path = "crash/instants.rs"]
 mod instants;
 #[path = "crash/torn.rs"]

@@ -6,7 +6,7 @@
 use std::fs;
 use std::process::Command;
 
-use consign_tests::command::Outcome;
+use consign_tests::command::{Invocation, Outcome};
 use consign_tests::desk::Desk;
 use consign_tests::site::Site;
 use consign_tests::skip;
@@ -14,23 +14,25 @@ use consign_tests::skip;
 use crate::ground::{Scenario, ground};
 
 /// What makes things last. A `?` is for calls that not every machine has.
-const LASTING: [&str; 8] = ["fsync", "fdatasync", "syncfs", "?rename", "?renameat", "renameat2", "?link", "linkat"];
+pub(crate) const LASTING: [&str; 8] =
+    ["fsync", "fdatasync", "syncfs", "?rename", "?renameat", "renameat2", "?link", "linkat"];
 /// What takes room.
-const WRITING: [&str; 4] = ["write", "pwrite64", "copy_file_range", "fallocate"];
+pub(crate) const WRITING: [&str; 4] = ["write", "pwrite64", "copy_file_range", "fallocate"];
 
-fn is_possible() -> bool {
+/// Whether this machine can do it; says so where it cannot.
+pub(crate) fn is_possible() -> bool {
     let traced = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
     let traced = traced.is_ok_and(|said| said.status.success());
     skip::unless(traced, "strace is missing or may not trace", "apt-get install strace") && Desk::is_possible()
 }
 
 /// One way to disturb a run: at the `n`th call of this name.
-struct Blow<'a> {
-    call: &'a str,
+pub(crate) struct Blow<'a> {
+    pub(crate) call: &'a str,
     /// `signal=SIGKILL`, `error=ENOSPC`.
-    what: &'a str,
-    n: usize,
-    all_threads: bool,
+    pub(crate) what: &'a str,
+    pub(crate) n: usize,
+    pub(crate) all_threads: bool,
 }
 
 impl std::fmt::Display for Blow<'_> {
@@ -41,13 +43,13 @@ impl std::fmt::Display for Blow<'_> {
 }
 
 impl Blow<'_> {
-    /// Runs an install under it; how it ended, if it was hit.
-    fn strike(&self, scenario: &Scenario, site: &Site) -> Option<Outcome> {
+    /// Runs a program under it; how it ended, if it was hit.
+    pub(crate) fn strike(&self, program: Invocation) -> Option<Outcome> {
         let trace = tempfile::NamedTempFile::new().unwrap();
-        let install = scenario.install(site).under(["strace", "-qq", "-o"]).under([trace.path()]);
-        let install = if self.all_threads { install.under(["-f"]) } else { install };
+        let program = program.under(["strace", "-qq", "-o"]).under([trace.path()]);
+        let program = if self.all_threads { program.under(["-f"]) } else { program };
         let (calls, inject) = (format!("trace={}", self.call), format!("{}:{}:when={}", self.call, self.what, self.n));
-        let outcome = install.under(["-e", &calls, "-e", &format!("inject={inject}")]).run();
+        let outcome = program.under(["-e", &calls, "-e", &format!("inject={inject}")]).run();
         let traced = fs::read_to_string(trace.path()).unwrap();
         let hit = traced.contains("(INJECTED)") || traced.contains("+++ killed by SIGKILL +++");
         assert!(hit || outcome.exit == Some(0), "{self} did not hit, and yet:\n{outcome}");
@@ -62,7 +64,7 @@ fn each(scenario: &Scenario, calls: &[&str], what: &str, judge: impl Fn(&Site, &
         for n in 1.. {
             let site = scenario.site();
             let blow = Blow { call, what, n, all_threads };
-            let Some(outcome) = blow.strike(scenario, &site) else { break };
+            let Some(outcome) = blow.strike(scenario.install(&site)) else { break };
             struck += 1;
             let how = format!("{}, {blow}", scenario.name);
             judge(&site, &outcome, &how);

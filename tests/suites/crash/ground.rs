@@ -121,12 +121,19 @@ pub(crate) fn kept(site: &Site) -> Kept {
     site.snapshot().into_iter().filter(|(path, _)| !told(path)).collect()
 }
 
-fn consign(at: &Path, arguments: &[&str]) {
+/// Runs `consign` in a folder that is its home as well.
+pub(crate) fn consign(at: &Path, arguments: &[&str]) {
     command::consign(arguments).in_folder(at).env("HOME", at).succeeds();
 }
 
-/// A release of one Pod and one image of a few layers, some of them in both versions.
 fn build(at: &Path, version: &str) -> PathBuf {
+    lock(at, version);
+    consign(at, &["build"]);
+    at.join(format!("crash-{version}.consign"))
+}
+
+/// Locks a release of one Pod and one image of a few layers, one of them in every version.
+pub(crate) fn lock(at: &Path, version: &str) {
     let layout = at.join("layout");
     let _ = fs::remove_dir_all(&layout);
     image(&layout, version);
@@ -149,8 +156,6 @@ fn build(at: &Path, version: &str) -> PathBuf {
     );
     fs::write(at.join("release.yaml"), release).unwrap();
     consign(at, &["lock", "--update"]);
-    consign(at, &["build"]);
-    at.join(format!("crash-{version}.consign"))
 }
 
 fn image(layout: &Path, version: &str) {

@@ -9,6 +9,7 @@ use consign_installer::serve::SiteContent;
 use consign_installer::site::Site as Enrolled;
 use consign_installer::store::Store;
 use consign_registry::serve::Content;
+use consign_tests::command::Invocation;
 use consign_tests::desk::Desk;
 use consign_tests::site::Site;
 
@@ -20,10 +21,10 @@ const KILLS: usize = 200;
 const SEED: &str = "CONSIGN_SEED";
 
 /// Draws numbers (SplitMix64); a test needs no better ones, and the same again for the same seed.
-struct Draw(u64);
+pub(crate) struct Draw(u64);
 
 impl Draw {
-    fn seeded() -> Self {
+    pub(crate) fn seeded() -> Self {
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
         let seed = std::env::var(SEED).map_or_else(|_| now(), |text| text.parse().expect("a number"));
         // Past the harness's capture: whoever sees a failure needs it, whichever test shows it.
@@ -31,7 +32,7 @@ impl Draw {
         Draw(seed)
     }
 
-    fn below(&mut self, limit: Duration) -> Duration {
+    pub(crate) fn below(&mut self, limit: Duration) -> Duration {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -52,16 +53,20 @@ fn duration(scenario: &Scenario) -> Duration {
     (0..3).map(run).max().unwrap()
 }
 
-/// Runs an install and kills it after a while; whether it was still running.
-fn kill_after(scenario: &Scenario, site: &Site, delay: Duration) -> bool {
+/// Runs a program and kills it after a while; whether it was still running.
+pub(crate) fn kill_after(run: &Invocation, delay: Duration) -> bool {
     use std::os::unix::process::ExitStatusExt;
-    let temporary = site.root().with_extension("tmp");
-    fs::create_dir(&temporary).unwrap();
-    let mut command = scenario.install(site).env("TMPDIR", &temporary).command();
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = run.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(delay);
     let _ = child.kill();
-    let was_running = child.wait().unwrap().signal().is_some();
+    child.wait().unwrap().signal().is_some()
+}
+
+/// The same with an install.
+fn kill_install(scenario: &Scenario, site: &Site, delay: Duration) -> bool {
+    let temporary = site.root().with_extension("tmp");
+    fs::create_dir(&temporary).unwrap();
+    let was_running = kill_after(&scenario.install(site).env("TMPDIR", &temporary), delay);
     // Fails if anything is in it: nothing is written outside the site.
     fs::remove_dir(&temporary).unwrap();
     was_running
@@ -81,7 +86,7 @@ fn a_run_killed_at_any_instant_is_resumed_by_running_again() {
         assert!(runs < 20 * KILLS, "only {killed} of {runs} runs were still running when they were to be killed");
         let delay = draw.below(*longest);
         let site = scenario.site();
-        if !kill_after(scenario, &site, delay) {
+        if !kill_install(scenario, &site, delay) {
             continue;
         }
         killed += 1;
