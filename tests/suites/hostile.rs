@@ -13,6 +13,8 @@
     reason = "a suite reports by panicking, and what it writes need not survive a power cut"
 )]
 
+#[path = "hostile/builder.rs"]
+mod builder;
 #[path = "hostile/codec.rs"]
 mod codec;
 #[path = "hostile/counters.rs"]
@@ -25,6 +27,8 @@ mod form;
 mod ground;
 #[path = "hostile/keys.rs"]
 mod keys;
+#[path = "hostile/liar.rs"]
+mod liar;
 #[path = "hostile/medium.rs"]
 mod medium;
 #[path = "hostile/metadata.rs"]
@@ -35,6 +39,8 @@ mod roots;
 mod state;
 #[path = "hostile/trial.rs"]
 mod trial;
+#[path = "hostile/workshop.rs"]
+mod workshop;
 
 use trial::Row;
 
@@ -46,7 +52,17 @@ const ROWS: u8 = 81;
 
 /// All rooms.
 fn rooms() -> Vec<&'static [Row]> {
-    vec![form::ROWS, metadata::ROWS, keys::ROWS, roots::ROWS, counters::ROWS, codec::ROWS, medium::ROWS, state::ROWS]
+    vec![
+        form::ROWS,
+        metadata::ROWS,
+        keys::ROWS,
+        roots::ROWS,
+        counters::ROWS,
+        codec::ROWS,
+        medium::ROWS,
+        state::ROWS,
+        builder::ROWS,
+    ]
 }
 
 #[test]
@@ -98,4 +114,9 @@ fn medium() {
 #[test]
 fn state() {
     trial::run(state::ROWS);
+}
+
+#[test]
+fn builder() {
+    trial::run(builder::ROWS);
 }

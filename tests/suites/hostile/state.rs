@@ -21,7 +21,7 @@ fn damaged(trial: &mut Trial) {
     let damage = |trial: &mut Trial, file: &str, what: &str, how: &dyn Fn(&Path)| {
         let ground = Ground::new();
         how(&ground.site.kept().join(file));
-        trial.at(ground.again());
+        trial.at(Ground::damaged(ground.site));
         let expected = refusal(17, "state-damaged", "");
         trial.refuses_to_install(&format!("{file}: {what}"), &medium, expected);
         let verify = trial.ground().site.invoke(["verify"]).arg(medium.path()).run();
