@@ -55,7 +55,7 @@ fn letters(trial: &mut Trial) {
         let file = workshop.path("tree/release.yaml");
         let release = std::fs::read_to_string(&file).unwrap().replace("product: lamp", &format!("product: \"{name}\""));
         std::fs::write(file, release).unwrap();
-        workshop.refuses(trial, &format!("a product called {name:?}"), refusal(2, "config-malformed", "product"));
+        workshop.refuses(trial, &format!("a product called {name:?}"), refusal(2, "config-malformed", "is not a name"));
     }
 }
 
@@ -71,7 +71,7 @@ fn anchors(trial: &mut Trial) {
     for (what, text, expected) in [
         ("ten to the tenth", &bomb, refusal(11, "yaml-malformed", "bomb.yaml")),
         ("10 000 deep", &deep, refusal(11, "yaml-malformed", "bomb.yaml")),
-        ("65 MiB", &long, refusal(16, "over-limit", "bomb.yaml")),
+        ("65 MiB", &long, refusal(16, "over-limit", "`deploy` holds more than")),
     ] {
         let workshop = Workshop::new();
         workshop.write("deploy/bomb.yaml", &format!("{head}{text}"));

@@ -83,14 +83,16 @@ impl Workshop {
         self.path("tree/lamp-1.0.0.consign")
     }
 
-    /// Everything in the tree but what Git keeps.
+    /// Everything in the tree but what Git keeps, and the lock: what the registry said on the way is written there before
+    /// a layer is fetched, and holds the next build to it.
     fn files(&self) -> BTreeMap<PathBuf, Digest> {
         let mut found = BTreeMap::new();
         gather(&self.path("tree"), &mut found);
+        found.remove(&self.path("tree/release.lock"));
         found
     }
 
-    /// A build that must be refused, and leave no bundle, no draft and no lock behind.
+    /// A build that must be refused, and leave no bundle and no draft behind.
     pub(crate) fn refuses(&self, trial: &mut Trial, what: &str, expected: Refusal) {
         let before = self.files();
         let outcome = self.build();
