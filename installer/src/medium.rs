@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use consign_format::archive::FORMAT_MEMBER;
-use consign_format::archive::head::ArchiveError;
 use consign_format::archive::front::Overlaid;
+use consign_format::archive::head::ArchiveError;
 use consign_format::error::Failure;
 use consign_sealed::{Unsealed, is_sealed};
 
