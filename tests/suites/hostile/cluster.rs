@@ -72,15 +72,15 @@ impl Direct<'_> {
     }
 }
 
-/// Whether the test cluster can be had, and the cluster.
-fn cluster(trial: &mut Trial) -> Option<&'static Cluster> {
+/// A cluster of the row's own, where one can be had: a site keeps a copy of its state in it.
+fn cluster(trial: &mut Trial) -> Option<Cluster> {
     let possible = tools::go_is_installed() || tools::cache().is_ok_and(|folder| folder.is_dir());
-    trial.needs(possible, "no test cluster (cargo xtask tools)").then(Cluster::shared)
+    trial.needs(possible, "no test cluster (cargo xtask tools)").then(Cluster::start)
 }
 
 fn not_allowed(trial: &mut Trial) {
     let Some(cluster) = cluster(trial) else { return };
-    let direct = Direct { cluster };
+    let direct = Direct { cluster: &cluster };
     let site = enrolled(&root(1).signed_by(&[ROOT]));
     let file = site.root().join("etc/consign/site.toml");
     let before = fs::read_to_string(&file).unwrap_or_default();
@@ -130,7 +130,7 @@ fn deployment(image: &str) -> Value {
 
 fn failed_before(trial: &mut Trial) {
     let Some(cluster) = cluster(trial) else { return };
-    let direct = Direct { cluster };
+    let direct = Direct { cluster: &cluster };
     cluster.pods().when_image("lamp/broken", Behaviour::image_pull_back_off());
     trial.at(Ground::of(enrolled(&root(1).signed_by(&[ROOT]))));
     let good = Medium::of(&release(INSTALLED, &[config_map("1.7"), deployment("lamp/good:1")]).bundle());

@@ -21,7 +21,8 @@ fn swapped(trial: &mut Trial) {
     let (program, marker) = (folder.path().join("consign-site"), folder.path().join("was-run"));
     run(Command::new("cp").arg(programs::consign_site()).arg(&program));
     let installed = Digest::of(&fs::read(&program).unwrap());
-    let evil = format!("#!/bin/sh\ntouch {}\necho 'consign-site 9.9.9'\n", marker.display());
+    let long = "# as long as a program\n".repeat(100);
+    let evil = format!("#!/bin/sh\ntouch {}\necho 'consign-site 9.9.9'\n{long}", marker.display());
 
     // Beside a good bundle, under every name it may be looked for: the stick is installed from, and it is never run.
     let stick = tempfile::tempdir().unwrap();

@@ -49,7 +49,7 @@ fn damaged(trial: &mut Trial) {
     let other = super::ground::enrolled(&Forge::new(INSTALLED).roots[0]);
     let theirs = fs::read(other.kept().join("trust/domains/ward")).unwrap();
     damage(trial, "trust/domains/ward", "another site's", &|path| rewrite(path, &theirs));
-    trial.notes("never taken for fresh");
+    trial.notes("never taken for fresh (a forged cluster copy: suite site, cluster_copy)");
 }
 
 /// Kills the program at its `nth` call that makes something last or gives it its name.
