@@ -8,6 +8,7 @@ use consign_format::error::{Code, Coded, codes};
 use consign_registry::durable::{DurableError, create_dir, write_file};
 use serde::{Deserialize, Serialize};
 
+use crate::allow::Allow;
 use crate::store::StoreError;
 use crate::store::state_file::read_bytes;
 
@@ -39,6 +40,9 @@ pub struct SiteConfig {
     pub export_dir: Option<PathBuf>,
     /// Take only bundles that somebody whom the root names has attested to be scanned for malware.
     pub require_scan: bool,
+    /// What a release may hold; without it, everything.
+    #[serde(skip_serializing_if = "Allow::is_everything")]
+    pub allow: Allow,
     /// The registry.
     pub registry: RegistryConfig,
 }
@@ -64,6 +68,7 @@ impl Default for SiteConfig {
             kubeconfig: None,
             export_dir: None,
             require_scan: false,
+            allow: Allow::default(),
             registry: RegistryConfig::default(),
         }
     }

@@ -82,7 +82,7 @@ pub async fn install_bundle<H: Handoff>(
     let sealed = site_secrets::find(site, &domain, &vouched.release)?;
     let handoff = connect().await?;
     if order.dry_run {
-        return rehearse::rehearse(&vouched, payload, &blobs, &handoff, admission, sealed, progress).await;
+        return rehearse::rehearse(&vouched, payload, site, &handoff, admission, sealed, progress).await;
     }
     let mut run = run::Run::begin(site, domain, vouched, product, admission, clocks, progress)?;
     run.warnings.extend(brought.warnings);

@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods))]
 
 pub mod admit;
+pub mod allow;
 pub mod apply;
 pub mod cli;
 pub mod clock;

@@ -9,7 +9,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use consign_format::archive::FORMAT_MEMBER;
 use consign_format::archive::front::Overlaid;
+use consign_format::archive::head::ArchiveError;
 use consign_format::error::Failure;
 use consign_sealed::{Unsealed, is_sealed};
 
@@ -87,11 +89,11 @@ impl Medium {
     /// Makes an encrypted bundle readable with the site's key; a plain one stays as it is.
     ///
     /// # Errors
-    /// [`OpenError::Sealed`]; what is wrong with the site's key.
+    /// [`OpenError::Sealed`]; a first sector that cannot be read; what is wrong with the site's key.
     pub fn readable_by(self, site: &Site) -> Result<Self, Failure> {
         let Medium { source, path, at, end } = self;
         let Source::Plain(mut bounded) = source else { return Ok(Medium { source, path, at, end }) };
-        let unreadable = |source| OpenError::Io { path: path.clone(), source };
+        let unreadable = |source| ArchiveError::Unreadable { offset: 0, member: FORMAT_MEMBER.to_owned(), source };
         if !is_sealed(&mut bounded).map_err(unreadable)? {
             return Ok(Medium { source: Source::Plain(bounded), path, at, end });
         }

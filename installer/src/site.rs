@@ -11,6 +11,7 @@ use consign_format::trust::roots::RootChain;
 use consign_format::{Digest, Name, error::Code, error::Coded, error::codes};
 use serde::{Deserialize, Serialize};
 
+use crate::allow::Allow;
 use crate::store::lock::{self, Lock};
 use crate::store::{Store, StoreError, state_file};
 
@@ -68,6 +69,8 @@ pub struct Site {
     pub domains: BTreeMap<Name, DomainState>,
     /// Held by runs that change something.
     lock: Option<Lock>,
+    /// What the administrator lets a release hold; everything, until it is said.
+    pub allow: Allow,
 }
 
 /// The site cannot be used.
@@ -159,7 +162,7 @@ impl Site {
         for name in identity.domains.keys() {
             domains.insert(name.clone(), DomainState::read(&store, &identity, name)?);
         }
-        let site = Site { store, identity, domains, lock: None };
+        let site = Site { store, identity, domains, lock: None, allow: Allow::default() };
         site.check_traces()?;
         Ok(site)
     }

@@ -13,6 +13,10 @@
     reason = "a suite reports by panicking, and what it writes need not survive a power cut"
 )]
 
+#[path = "hostile/builder.rs"]
+mod builder;
+#[path = "hostile/cluster.rs"]
+mod cluster;
 #[path = "hostile/codec.rs"]
 mod codec;
 #[path = "hostile/counters.rs"]
@@ -23,40 +27,67 @@ mod curve;
 mod form;
 #[path = "hostile/ground.rs"]
 mod ground;
+#[path = "hostile/headquarters.rs"]
+mod headquarters;
+#[path = "hostile/installer.rs"]
+mod installer;
 #[path = "hostile/keys.rs"]
 mod keys;
+#[path = "hostile/liar.rs"]
+mod liar;
 #[path = "hostile/medium.rs"]
 mod medium;
 #[path = "hostile/metadata.rs"]
 mod metadata;
 #[path = "hostile/roots.rs"]
 mod roots;
+#[path = "hostile/sealed.rs"]
+mod sealed;
 #[path = "hostile/state.rs"]
 mod state;
 #[path = "hostile/trial.rs"]
 mod trial;
+#[path = "hostile/workshop.rs"]
+mod workshop;
 
 use trial::Row;
 
 /// Rows that cannot be shown yet, and why. Nothing else may be missing.
-const NOT_SHOWN: &[(u8, &str)] = &[];
+const NOT_SHOWN: &[(u8, &str, &str)] = &[
+    (45, "volumes of two bundles mixed, one repeated, any order", "volumes come with a later version"),
+    (79, "power cut while a head is rewritten", "heads are rewritten by `consign approve`"),
+];
 
 /// How many rows the table has.
 const ROWS: u8 = 81;
 
 /// All rooms.
 fn rooms() -> Vec<&'static [Row]> {
-    vec![form::ROWS, metadata::ROWS, keys::ROWS, roots::ROWS, counters::ROWS, codec::ROWS, medium::ROWS, state::ROWS]
+    vec![
+        form::ROWS,
+        metadata::ROWS,
+        keys::ROWS,
+        roots::ROWS,
+        counters::ROWS,
+        codec::ROWS,
+        medium::ROWS,
+        state::ROWS,
+        builder::ROWS,
+        sealed::ROWS,
+        installer::ROWS,
+        headquarters::ROWS,
+        cluster::ROWS,
+    ]
 }
 
 #[test]
 fn every_row_of_the_table_is_here_once() {
     let mut numbers: Vec<u8> = rooms().into_iter().flatten().map(|row| row.number).collect();
-    numbers.extend(NOT_SHOWN.iter().map(|(number, _)| *number));
+    numbers.extend(NOT_SHOWN.iter().map(|(number, _, _)| *number));
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=ROWS).collect::<Vec<_>>());
-    for (number, why) in NOT_SHOWN {
-        trial::note(*number, "", "", "NOT SHOWN", why);
+    for (number, lie, why) in NOT_SHOWN {
+        trial::note(*number, lie, "", "NOT SHOWN", why);
     }
 }
 
@@ -98,4 +129,29 @@ fn medium() {
 #[test]
 fn state() {
     trial::run(state::ROWS);
+}
+
+#[test]
+fn builder() {
+    trial::run(builder::ROWS);
+}
+
+#[test]
+fn sealed() {
+    trial::run(sealed::ROWS);
+}
+
+#[test]
+fn installer() {
+    trial::run(installer::ROWS);
+}
+
+#[test]
+fn headquarters() {
+    trial::run(headquarters::ROWS);
+}
+
+#[test]
+fn cluster() {
+    trial::run(cluster::ROWS);
 }

@@ -1,4 +1,4 @@
-//! The chores of this project: `cargo xtask demo | test | check | bench | fuzz | schemas | docs | tools`.
+//! The chores of this project: `cargo xtask demo | test | hostile | check | bench | fuzz | schemas | docs | tools`.
 //!
 //! Nothing but the toolchain has to be there first: a chore installs what it needs and says so before it does.
 //! It never decides what is right; it runs the programs that do, and adds up what they say.
@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod demo;
 mod fuzz;
+mod hostile;
 mod machine;
 mod step;
 mod suites;
@@ -25,6 +26,8 @@ cargo xtask CHORE
                    with KUBECONFIG set, into that cluster
   test             installs what the suites need (apt, Go builds), then runs everything
   test --quick     unit tests and the fast suites only: no root, no Go
+  hostile          shows the hostile table, row by row: what was handed in, what was expected, what the site said, and
+                   that registry, state, cluster and medium are untouched
   check            formatting, lints, licences and sources of dependencies, generated files, docs
   bench            load and verify of a 2 GB bundle as ratios to cat, sync and openssl
   fuzz [--seconds N] [TARGET..]
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         ["demo", rest @ ..] => demo::run(rest),
         ["test"] => suites::all(),
         ["test", "--quick"] => suites::quick(),
+        ["hostile"] => hostile::run(),
         ["check"] => check::run(),
         ["bench", rest @ ..] => bench::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),

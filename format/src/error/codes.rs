@@ -161,6 +161,8 @@ codes! {
     RELEASE_MALFORMED = "release-malformed" => Malformed;
     /// The site's configuration cannot be used.
     SITE_CONFIG = "site-config" => Usage;
+    /// A release holds kinds, namespaces or files that the site's administrator does not allow.
+    NOT_ALLOWED = "not-allowed" => Policy;
     /// The registry would be served without TLS to other machines, and nobody asked for that.
     PLAIN_HTTP = "plain-http" => Policy;
     /// The registry cannot listen on its address.

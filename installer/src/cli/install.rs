@@ -44,6 +44,7 @@ pub(super) struct Arguments {
 pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Failure> {
     let config = context.config()?;
     let mut site = Site::open_exclusive(context.store.clone())?;
+    site.allow = config.allow.clone();
     let (retry, enforce_expiry) = (arguments.retry, arguments.enforce_expiry);
     let ask = Ask { retry, enforce_expiry, require_scan: config.require_scan };
     let order = Order { ask, dry_run: arguments.dry_run };

@@ -9,7 +9,6 @@ use consign_format::carriage::Place;
 use consign_format::error::Failure;
 use consign_format::trust::chain::Vouched;
 use consign_format::{Digest, Limits};
-use consign_registry::BlobFolder;
 use consign_registry::manifest::Manifest;
 use consign_terminal::Progress;
 
@@ -19,6 +18,7 @@ use crate::admit::Admission;
 use crate::desired::{desired, policy};
 use crate::handoff::{Desired, Handoff};
 use crate::medium::Medium;
+use crate::site::Site;
 use crate::site_secrets::SealedSecrets;
 use crate::verify_bundle::read_from;
 
@@ -26,14 +26,16 @@ use crate::verify_bundle::read_from;
 pub(super) async fn rehearse<H: Handoff>(
     vouched: &Vouched,
     payload: Payload<Medium>,
-    blobs: &BlobFolder,
+    site: &Site,
     handoff: &H,
     admission: Admission,
     sealed: Option<SealedSecrets>,
     progress: &dyn Progress,
 ) -> Result<Finished, Failure> {
     let documents = read_state(payload, vouched)?;
-    let desired = Desired { sealed, ..desired(&vouched.release, &read_from(&documents, blobs))? };
+    let blobs = site.store.blobs()?;
+    let desired = Desired { sealed, ..desired(&vouched.release, &read_from(&documents, &blobs))? };
+    site.allow.check(&vouched.release, &desired.objects)?;
     let plan = handoff.plan(&desired, &policy(&vouched.release), &mut teller(progress)).await?;
     Ok(Finished::Planned(Planned {
         product: vouched.approval.product.clone(),

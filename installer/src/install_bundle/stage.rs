@@ -31,6 +31,7 @@ pub(super) fn stage(run: &mut Run<'_>, blobs: &BlobFolder) -> Result<Desired, Fa
     let read = |digest: &_, limit| blobs.read(digest, limit);
     check_images(release, &read)?;
     let mut desired = desired(release, &read)?;
+    run.site.allow.check(release, &desired.objects)?;
     desired.sealed = site_secrets::find(run.site, &run.domain, release)?;
     let names = names_of(release).map_err(BadNames)?;
     if !release.files.is_empty() {

@@ -65,6 +65,26 @@ impl Entry {
 }
 
 impl Tape {
+    /// Takes any archive of plain entries apart.
+    pub fn read(bytes: &[u8]) -> Self {
+        let mut tape = Tape::default();
+        let mut at = 0;
+        while bytes[at] != 0 {
+            let header: [u8; 512] = bytes[at..at + 512].try_into().expect("a block");
+            let (_, length) = header::parse(&header).expect("a canonical header");
+            let (content, padding) = (at + 512, header::padding(length) as usize);
+            let end = content + length as usize;
+            tape.entries.push(Entry {
+                header,
+                content: bytes[content..end].to_vec(),
+                padding: bytes[end..end + padding].to_vec(),
+            });
+            at = end + padding;
+        }
+        tape.end = bytes[at..].to_vec();
+        tape
+    }
+
     /// Appends a good entry.
     pub fn push(&mut self, name: &str, content: &[u8]) {
         self.entries.push(Entry::new(name, content));

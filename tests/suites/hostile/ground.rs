@@ -17,9 +17,9 @@ pub(crate) const NEXT: u64 = 8;
 /// A site, what it serves, and both as they were.
 pub(crate) struct Ground {
     pub(crate) site: Site,
-    pub(crate) served: Served,
+    /// Its registry, and what that served; a site whose state is damaged serves nothing.
+    served: Option<(Served, Shown)>,
     before: Untouched,
-    shown: Shown,
 }
 
 impl Ground {
@@ -39,7 +39,13 @@ impl Ground {
     pub(crate) fn of(site: Site) -> Self {
         let (served, before) = (site.serve(), Untouched::of(&site));
         let shown = Shown::by(&served, &paths());
-        Self { site, served, before, shown }
+        Self { site, served: Some((served, shown)), before }
+    }
+
+    /// A site whose state is damaged.
+    pub(crate) fn damaged(site: Site) -> Self {
+        let before = Untouched::of(&site);
+        Self { site, served: None, before }
     }
 
     /// The same site, which something has rightly changed.
@@ -51,7 +57,7 @@ impl Ground {
     /// What has changed, in words.
     pub(crate) fn differences(&self) -> Vec<String> {
         let mut found = self.before.differences(&self.site);
-        if Shown::by(&self.served, &paths()) != self.shown {
+        if self.served.as_ref().is_some_and(|(served, shown)| Shown::by(served, &paths()) != *shown) {
             found.push("the registry serves something else".to_owned());
         }
         found

@@ -73,7 +73,7 @@ fn unreadable(trial: &mut Trial) {
     let expected = refusal(10, "medium-unreadable", "the medium cannot be read at byte");
     let medium = Medium::of(&next().bundle());
     let (mut in_head, mut in_payload) = (false, false);
-    for nth in [1, 4, 9, 15, 20, 24, 26, 28, 30, 32, 36, 40] {
+    for nth in [1, 4, 9, 15, 30, 48, 54, 58, 62, 66, 70, 75, 80, 90, 100] {
         for command in ["verify", "install"] {
             let site = &trial.ground().site;
             let invocation = if command == "verify" {
@@ -96,7 +96,7 @@ fn unreadable(trial: &mut Trial) {
     assert!(in_head && in_payload, "the failing reads lay in the head: {in_head}, in the payload: {in_payload}");
     // Nothing is burnt: the older stick is still good, and so is a copy of the newer one.
     trial.at(Ground::new());
-    trial.ground().site.export(medium.path()).under(failing_reads(medium.path(), 30)).fails("medium-unreadable", 10);
+    trial.ground().site.export(medium.path()).under(failing_reads(medium.path(), 9)).fails("medium-unreadable", 10);
     trial.ground().site.export(Medium::of(&Forge::new(INSTALLED).bundle()).path()).succeeds();
     trial.still_takes(&next());
     trial.notes("registry, state, cluster, medium; the older stick still works");

@@ -21,7 +21,7 @@ fn damaged(trial: &mut Trial) {
     let damage = |trial: &mut Trial, file: &str, what: &str, how: &dyn Fn(&Path)| {
         let ground = Ground::new();
         how(&ground.site.kept().join(file));
-        trial.at(ground.again());
+        trial.at(Ground::damaged(ground.site));
         let expected = refusal(17, "state-damaged", "");
         trial.refuses_to_install(&format!("{file}: {what}"), &medium, expected);
         let verify = trial.ground().site.invoke(["verify"]).arg(medium.path()).run();
@@ -49,7 +49,7 @@ fn damaged(trial: &mut Trial) {
     let other = super::ground::enrolled(&Forge::new(INSTALLED).roots[0]);
     let theirs = fs::read(other.kept().join("trust/domains/ward")).unwrap();
     damage(trial, "trust/domains/ward", "another site's", &|path| rewrite(path, &theirs));
-    trial.notes("never taken for fresh");
+    trial.notes("never taken for fresh (a forged cluster copy: suite site, cluster_copy)");
 }
 
 /// Kills the program at its `nth` call that makes something last or gives it its name.

@@ -117,6 +117,13 @@ impl Trial {
         assert!(outcome.stderr.contains(expected.subject), "{what}: not a word of `{}`\n{outcome}", expected.subject);
     }
 
+    /// A run that must end with this code, which is no refusal.
+    pub(crate) fn held(&mut self, what: &str, outcome: &Outcome, exit: i32) {
+        assert!(self.exits.contains(&exit), "{what}: the table knows no {exit} here");
+        assert_eq!(outcome.exit, Some(exit), "{what}\n{outcome}");
+        self.observed.insert(exit);
+    }
+
     /// A bundle that `install` must take, whatever is odd about it; the site goes on from there.
     pub(crate) fn takes(&mut self, what: &str, bundle: &[u8]) -> Outcome {
         let medium = Medium::of(bundle);
@@ -137,10 +144,8 @@ impl Trial {
 
     /// A run that must succeed.
     pub(crate) fn succeeds(&mut self, what: &str, run: &Invocation) -> Outcome {
-        assert!(self.exits.contains(&0), "{what}: the table knows no success here");
         let outcome = run.run();
-        assert_eq!(outcome.exit, Some(0), "{what}\n{outcome}");
-        self.observed.insert(0);
+        self.held(what, &outcome, 0);
         outcome
     }
 
