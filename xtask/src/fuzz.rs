@@ -79,7 +79,8 @@ fn build(work: &Path) -> Result<PathBuf, Failed> {
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     let host = host.ok_or_else(|| Failed::new("rustc does not say what it compiles for"))?;
     // A target of its own keeps build scripts and macros free of the instrumentation.
-    let arguments = ["build", "--quiet", "--release", "--locked", "--manifest-path", "format/fuzz/Cargo.toml"];
+    // Not `--locked`: the fuzzers' lock follows the format's dependencies, and that is no reason to fuzz nothing.
+    let arguments = ["build", "--quiet", "--release", "--manifest-path", "format/fuzz/Cargo.toml"];
     Step::cargo(arguments)
         .and_args(["--target".as_ref(), host.as_ref(), "--target-dir".as_ref(), work.as_os_str()])
         // The sanitizer is an unstable option of the very compiler that is stable otherwise.

@@ -22,8 +22,11 @@ use consign_format::trust::roots::RootChain;
 use consign_format::trust::statement::{DowngradeGrant, SiteRecord};
 use consign_format::{Digest, Limits, Reference, frames, receipt, state};
 
-/// Every target and its name; the folders of seeds and regressions have the same names.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// The name of a target and what it does with bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target; the folders of seeds and regressions have the same names.
+pub const TARGETS: &[Target] = &[
     ("carriage", carriage),
     ("envelope", envelope),
     ("frames", frames),
