@@ -201,6 +201,7 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
 pub(crate) const TABLE_VARIABLE: &str = "CONSIGN_HOSTILE_TABLE";
 
 /// Leaves a row's line.
+#[expect(clippy::print_stdout, reason = "the table is what people run this for")]
 pub(crate) fn note(number: u8, lie: &str, expected: &str, observed: &str, untouched: &str) {
     let line = format!("{number}\t{lie}\t{expected}\t{observed}\t{untouched}\n");
     print!("{line}");
