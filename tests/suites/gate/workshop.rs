@@ -188,7 +188,7 @@ impl Workshop {
         layer["annotations"] = Value::Object(annotations);
         let config = json!({"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers",
             "diff_ids": [layer["digest"]]}});
-        let config = self.push_blob(repository, "application/vnd.oci.image.config.v1+json", &config.to_string());
+        let config = self.push_blob(repository, "application/vnd.oci.image.config.v1+json", config.to_string());
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
         let tag = format!("{}.sig", self.digest(image).replace(':', "-"));
         self.push_manifest(repository, &tag, MANIFEST, &manifest);
