@@ -272,6 +272,7 @@ fn cut_and_flipped_files_leave_the_site_as_it_was() {
 
 /// Measured and printed, not judged: time depends on the machine. The size is judged.
 #[test]
+#[expect(clippy::print_stdout, reason = "figures are told, never judged")]
 fn twenty_thousand_recipients() {
     let demo = Demo::get();
     let site = site();
