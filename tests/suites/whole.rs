@@ -20,3 +20,5 @@ mod memory;
 mod refusals;
 #[path = "whole/reproducible.rs"]
 mod reproducible;
+#[path = "whole/revocation.rs"]
+mod revocation;

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::Context;
 use crate::config::HandoffKind;
-use crate::site::Site;
+use crate::site::{DomainState, Site};
+use crate::store::StoreError;
 use crate::store::journal::Entry;
 use crate::store::products::ProductState;
 
@@ -42,7 +43,7 @@ struct Status {
 #[serde(rename_all = "camelCase")]
 struct DomainStatus {
     domain: Name,
-    root_version: usize,
+    root_version: u64,
     fingerprint: Digest,
     /// What headquarters says of this site.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,11 +67,10 @@ pub(super) fn run(context: &Context<'_>, _: &Arguments) -> Result<(), Failure> {
 
 fn look(context: &Context<'_>, site: &Site) -> Result<Status, Failure> {
     let config = context.config()?;
-    let domain = |(name, state): (&Name, &crate::site::DomainState)| DomainStatus {
-        domain: name.clone(),
-        root_version: state.roots.len(),
-        fingerprint: Digest::of(state.roots.first().map(String::as_bytes).unwrap_or_default()),
-        record: state.record().cloned(),
+    let domain = |(name, state): (&Name, &DomainState)| -> Result<DomainStatus, StoreError> {
+        let chain = state.chain(&site.store)?;
+        let (root_version, fingerprint) = (chain.root().version, chain.fingerprint());
+        Ok(DomainStatus { domain: name.clone(), root_version, fingerprint, record: state.record().cloned() })
     };
     let last = site.store.last_receipt_number()?;
     let last_receipt = match last {
@@ -83,7 +83,7 @@ fn look(context: &Context<'_>, site: &Site) -> Result<Status, Failure> {
         site: site.identity.site.clone(),
         enrolment: site.identity.enrolment.clone(),
         production: site.identity.production,
-        domains: site.domains.iter().map(domain).collect(),
+        domains: site.domains.iter().map(domain).collect::<Result<_, _>>()?,
         products: site.store.products()?,
         handoff: config.handoff,
         registry: RegistryStatus { listen, answers: std::net::TcpStream::connect_timeout(&listen, wait).is_ok() },

@@ -101,7 +101,7 @@ impl DomainState {
     }
 
     /// The chain of roots, every signature checked again.
-    pub(super) fn chain(&self, store: &Store) -> Result<RootChain, StoreError> {
+    pub(crate) fn chain(&self, store: &Store) -> Result<RootChain, StoreError> {
         let files: Vec<Vec<u8>> = self.roots.iter().map(|root| root.clone().into_bytes()).collect();
         RootChain::restore(&files)
             .map_err(|error| StoreError::damaged(DomainState::file(store, &self.domain), error.to_string()))
