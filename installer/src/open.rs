@@ -121,7 +121,7 @@ fn under_waiting_head(file: File, path: &Path) -> Result<Overlaid<File>, OpenErr
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut waiting = None;
     // Whatever cannot be opened as a plain file is no head of ours.
-    if let Ok(head) = rustix::fs::open(&front::path(path), flags, Mode::empty()).map(File::from)
+    if let Ok(head) = rustix::fs::open(front::path(path), flags, Mode::empty()).map(File::from)
         && head.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() <= front::limit(&limits))
     {
         let mut bytes = Vec::new();
