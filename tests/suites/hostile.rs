@@ -27,6 +27,8 @@ mod curve;
 mod form;
 #[path = "hostile/ground.rs"]
 mod ground;
+#[path = "hostile/headers.rs"]
+mod headers;
 #[path = "hostile/headquarters.rs"]
 mod headquarters;
 #[path = "hostile/installer.rs"]
@@ -65,6 +67,7 @@ const ROWS: u8 = 81;
 fn rooms() -> Vec<&'static [Row]> {
     vec![
         form::ROWS,
+        headers::ROWS,
         metadata::ROWS,
         keys::ROWS,
         roots::ROWS,
@@ -94,6 +97,11 @@ fn every_row_of_the_table_is_here_once() {
 #[test]
 fn form() {
     trial::run(form::ROWS);
+}
+
+#[test]
+fn headers() {
+    trial::run(headers::ROWS);
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn other_bytes(trial: &mut Trial) {
 }
 
 /// A release at the site that is approved and whose one further image is wrong.
-fn signed_and_wrong(trial: &mut Trial, expected: super::trial::Refusal, lie: impl Fn(&mut Value)) {
+fn signed_and_wrong(trial: &mut Trial, expected: super::trial::Refusal<'_>, lie: impl Fn(&mut Value)) {
     let forge = Forge::new(NEXT).with(|forge| {
         let image = Honest::new("another layer");
         forge.content.blob("config", media_type::OCI_CONFIG, &image.config);

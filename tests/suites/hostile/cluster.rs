@@ -63,7 +63,7 @@ impl Direct<'_> {
             .collect()
     }
 
-    fn refuses(&self, trial: &mut Trial, what: &str, bundle: &[u8], expected: Refusal) {
+    fn refuses(&self, trial: &mut Trial, what: &str, bundle: &[u8], expected: Refusal<'_>) {
         let (medium, before) = (Medium::of(bundle), self.dump());
         let outcome = self.install(trial, &medium).run();
         trial.refused(what, &outcome, expected);

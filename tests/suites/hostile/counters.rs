@@ -114,6 +114,7 @@ fn base(trial: &mut Trial) {
     let medium = Medium::of(&forge.bundle());
     let expected = refusal(23, "base-missing", "neither in the bundle nor at this site");
     trial.refuses_to_install("a blob is nowhere", &medium, expected);
+    trial.notes("the missing blob is named; the base's sequence will be, with deltas");
     trial.still_takes(&next());
 }
 

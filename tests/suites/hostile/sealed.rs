@@ -18,7 +18,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row { number: 70, lie: "re-encrypted to another site", exits: &[14], show: forwarded },
 ];
 
-const CANNOT: Refusal = refusal(18, "cannot-decrypt", "cannot be decrypted here");
+const CANNOT: Refusal<'_> = refusal(18, "cannot-decrypt", "cannot be decrypted here");
 
 /// Whom a bundle for this site is encrypted to.
 fn recipient(site: &Site) -> Recipient {

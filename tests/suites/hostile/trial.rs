@@ -25,16 +25,16 @@ pub(crate) struct Row {
 
 /// What a case must end with.
 #[derive(Clone, Copy)]
-pub(crate) struct Refusal {
+pub(crate) struct Refusal<'a> {
     pub(crate) exit: i32,
     /// The error's name.
-    pub(crate) name: &'static str,
+    pub(crate) name: &'a str,
     /// What the message speaks of.
-    pub(crate) subject: &'static str,
+    pub(crate) subject: &'a str,
 }
 
 /// A refusal by exit code, the error's name and what the message speaks of.
-pub(crate) const fn refusal(exit: i32, name: &'static str, subject: &'static str) -> Refusal {
+pub(crate) const fn refusal<'a>(exit: i32, name: &'a str, subject: &'a str) -> Refusal<'a> {
     Refusal { exit, name, subject }
 }
 
@@ -87,7 +87,7 @@ impl Trial {
     }
 
     /// A bundle that both `verify` and `install` must refuse.
-    pub(crate) fn refuses(&mut self, what: &str, bundle: &[u8], expected: Refusal) {
+    pub(crate) fn refuses(&mut self, what: &str, bundle: &[u8], expected: Refusal<'_>) {
         let medium = Medium::of(bundle);
         let verify = self.ground().site.invoke(["verify"]).arg(medium.path());
         self.refused(&format!("verify: {what}"), &verify.run(), expected);
@@ -95,7 +95,7 @@ impl Trial {
     }
 
     /// A bundle that `install` must refuse.
-    pub(crate) fn refuses_to_install(&mut self, what: &str, medium: &Medium, expected: Refusal) {
+    pub(crate) fn refuses_to_install(&mut self, what: &str, medium: &Medium, expected: Refusal<'_>) {
         let install = self.ground().site.export(medium.path());
         self.refused(&format!("install: {what}"), &install.run(), expected);
         assert!(medium.is_as_it_was(), "{what}: the medium has changed");
@@ -103,14 +103,14 @@ impl Trial {
     }
 
     /// A run that must end with a refusal and leave the site as it was.
-    pub(crate) fn refused(&mut self, what: &str, outcome: &Outcome, expected: Refusal) {
+    pub(crate) fn refused(&mut self, what: &str, outcome: &Outcome, expected: Refusal<'_>) {
         self.ends(what, outcome, expected);
         let differences = self.ground().differences();
         assert!(differences.is_empty(), "{what}: {}\n{outcome}", differences.join("; "));
     }
 
     /// A run that must end with a refusal.
-    pub(crate) fn ends(&mut self, what: &str, outcome: &Outcome, expected: Refusal) {
+    pub(crate) fn ends(&mut self, what: &str, outcome: &Outcome, expected: Refusal<'_>) {
         assert!(self.exits.contains(&expected.exit), "{what}: the table knows no {} here", expected.exit);
         let exit = outcome.exit.unwrap_or_else(|| panic!("{what}: ended by a signal\n{outcome}"));
         self.observed.insert(exit);
@@ -204,7 +204,6 @@ pub(crate) const TABLE_VARIABLE: &str = "CONSIGN_HOSTILE_TABLE";
 #[expect(clippy::print_stdout, reason = "the table is what people run this for")]
 pub(crate) fn note(number: u8, lie: &str, expected: &str, observed: &str, untouched: &str) {
     let line = format!("{number}\t{lie}\t{expected}\t{observed}\t{untouched}\n");
-    print!("{line}");
     if let Some(path) = std::env::var_os(TABLE_VARIABLE) {
         append(Path::new(&path), &line);
     }

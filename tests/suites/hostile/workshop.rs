@@ -93,7 +93,7 @@ impl Workshop {
     }
 
     /// A build that must be refused, and leave no bundle and no draft behind.
-    pub(crate) fn refuses(&self, trial: &mut Trial, what: &str, expected: Refusal) {
+    pub(crate) fn refuses(&self, trial: &mut Trial, what: &str, expected: Refusal<'_>) {
         let before = self.files();
         let outcome = self.build();
         trial.ends(what, &outcome, expected);
