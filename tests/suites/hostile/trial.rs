@@ -201,7 +201,6 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
 pub(crate) const TABLE_VARIABLE: &str = "CONSIGN_HOSTILE_TABLE";
 
 /// Leaves a row's line.
-#[expect(clippy::print_stdout, reason = "the table is what people run this for")]
 pub(crate) fn note(number: u8, lie: &str, expected: &str, observed: &str, untouched: &str) {
     let line = format!("{number}\t{lie}\t{expected}\t{observed}\t{untouched}\n");
     if let Some(path) = std::env::var_os(TABLE_VARIABLE) {
