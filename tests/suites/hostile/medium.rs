@@ -21,10 +21,47 @@ pub(crate) const ROWS: &[Row] = &[
     Row { number: 61, lie: "a FIFO, a link to /dev/zero, a folder as bundle", exits: &[11], show: no_file },
     Row { number: 62, lie: "files or links where blobs will go", exits: &[11], show: seeded },
     Row { number: 63, lie: "two installers at once", exits: &[24], show: two_at_once },
+    Row { number: 79, lie: "power cut while a head is rewritten", exits: &[0, 11, 12], show: rewritten },
 ];
 
 fn next() -> Forge {
     Forge::new(NEXT)
+}
+
+/// The head lacked the approvers' signature and was being replaced. What a kill leaves of it is in the suite `crash`.
+fn rewritten(trial: &mut Trial) {
+    let old = next().with(|forge| forge.approvers.clear()).bundle();
+    let new = next().bundle();
+    let boundary = (0..new.len()).step_by(65536).find(|&at| new[at..].starts_with(b"oci-layout\0")).unwrap();
+    assert!(old[boundary..] == new[boundary..], "one payload behind both heads");
+    let cut = 64 + (0..boundary).rfind(|&at| old[at] != new[at]).unwrap() / 512 * 512;
+    let torn = [&new[..cut], &old[cut..]].concat();
+    trial.refuses("the old head", &old, refusal(12, "below-threshold", "targets.json"));
+    trial.refuses("half of each head", &torn, refusal(11, "archive-malformed", ""));
+    let waiting = |bundle: &[u8], head: &[u8]| {
+        let medium = Medium::of(bundle);
+        fs::write(medium.path().with_extension("consign.head"), head).unwrap();
+        medium
+    };
+    // A waiting head that is torn itself, or another bundle's, is no way in.
+    let stranger = Forge::new(NEXT + 1).bundle();
+    for (what, bundle, head, name) in [
+        ("a torn head waits", &old, &new[..cut], "below-threshold"),
+        ("another bundle's head waits", &torn, &stranger[..boundary], ""),
+    ] {
+        let medium = waiting(bundle, head);
+        let outcome = trial.ground().site.export(medium.path()).run();
+        assert!(outcome.exit.is_some_and(|exit| (10..=12).contains(&exit)), "{what}\n{outcome}");
+        assert!(outcome.stderr.contains(name), "{what}\n{outcome}");
+        assert_eq!(trial.ground().differences(), Vec::<String>::new(), "{what}");
+    }
+    let medium = waiting(&torn, &new[..boundary]);
+    let (verify, install) = (trial.ground().site.invoke(["verify"]), trial.ground().site.export(medium.path()));
+    trial.succeeds("verify: the new head waits", &verify.arg(medium.path()));
+    trial.succeeds("install: the new head waits", &install);
+    assert_eq!(trial.ground().site.status()["products"][0]["current"]["release"]["version"], "1.8");
+    assert!(fs::read(medium.path()).unwrap() == torn, "the medium is not the site's to mend");
+    trial.notes("the waiting head is read, the medium left as it is");
 }
 
 fn no_room(trial: &mut Trial) {
