@@ -8,6 +8,7 @@ use consign_format::archive::head::{ArchiveError, OpenedBundle, VerifiedBundle};
 use consign_format::carriage::Place;
 use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::state::{self, StateError};
+use consign_format::trust::Fingerprint;
 use consign_format::trust::chain::Vouched;
 use consign_format::trust::roots::RootChain;
 use consign_format::{Digest, Limits};
@@ -26,7 +27,7 @@ pub enum Trust {
     /// This root, byte for byte; the bundle's roots must be it, or follow from it.
     Root(Vec<u8>),
     /// The bundle's first root, if its file has this digest.
-    Fingerprint(Digest),
+    Fingerprint(Fingerprint),
     /// The bundle's own roots. Says that the bundle is whole, not who made it.
     Own,
 }
@@ -125,7 +126,7 @@ pub(crate) fn vouch<R: Read>(source: R, trust: &Trust) -> Result<Open<R>, Failur
     let first = opened.roots().first().ok_or(BundleError::NoRoot)?;
     let enrolled = match trust {
         Trust::Root(root) => RootChain::enrol(root, None)?,
-        Trust::Fingerprint(fingerprint) => RootChain::enrol(first, Some(fingerprint))?,
+        Trust::Fingerprint(fingerprint) => RootChain::enrol_by(first, Some(fingerprint))?,
         Trust::Own => RootChain::enrol(first, None)?,
     };
     let roots = enrolled.follow(opened.roots())?;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use consign_format::Name;
 use consign_format::error::{Failure, codes};
-use consign_format::{Digest, Name};
 use consign_registry::durable::write_file;
 
 use super::identity::IdentityArgs;
@@ -20,7 +20,8 @@ pub(super) struct TrustArgs {
     /// The root to trust: a file N.root.json
     #[arg(long, value_name = "FILE", conflicts_with = "root_sha256")]
     root: Option<PathBuf>,
-    /// The fingerprint of the bundle's first root, as it came on paper: the sha256 of the file 1.root.json
+    /// The fingerprint of the bundle's first root, as it came on paper: the sha256 of the file 1.root.json in
+    /// hexadecimal, or its 12 words
     #[arg(long, value_name = "HEX")]
     root_sha256: Option<String>,
 }
@@ -77,12 +78,7 @@ impl TrustArgs {
     /// The root that was named, or the one in `trust/`.
     pub(super) fn trust(&self) -> Result<Trust, Failure> {
         if let Some(text) = &self.root_sha256 {
-            let hex = text.trim().trim_start_matches("sha256:").to_ascii_lowercase().replace([' ', ':'], "");
-            let usage = |_| consign_terminal::Usage {
-                message: format!("`{text}` is no fingerprint"),
-                hint: Some("it is 64 hexadecimal digits: the sha256 of 1.root.json".to_owned()),
-            };
-            return Ok(Trust::Fingerprint(Digest::from_hex(&hex).map_err(usage)?));
+            return Ok(Trust::Fingerprint(text.parse()?));
         }
         let beside = Path::new(sign::TRUST_FOLDER).join("1.root.json");
         let path = match &self.root {
@@ -91,7 +87,10 @@ impl TrustArgs {
             None => {
                 return Err(consign_terminal::Usage {
                     message: "no root to trust was named, and there is none in trust/".to_owned(),
-                    hint: Some("name it with --root FILE, or its fingerprint with --root-sha256 HEX".to_owned()),
+                    hint: Some(
+                        "name it with --root FILE, or its fingerprint with --root-sha256, in digits or in words"
+                            .to_owned(),
+                    ),
                 }
                 .into());
             }
