@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use consign_format::error::{Coded, Exit};
 use consign_installer::site::{Site as Enrolled, SiteError};
@@ -20,9 +21,16 @@ fn trusted(site: &Site) -> Vec<PathBuf> {
     files
 }
 
-/// Opens a site as a run does that changes it.
+/// Opens a site as a run does that changes it. A program that another test starts has, for an instant before it is
+/// that program, a copy of all that is open here, the lock on the site too; so "busy" is asked again.
 fn open(root: &Path) -> Result<(), SiteError> {
-    Enrolled::open_exclusive(Store::at(root)).map(drop)
+    for _ in 0..100 {
+        match Enrolled::open_exclusive(Store::at(root)).map(drop) {
+            Err(error) if error.code().exit == Exit::Busy => std::thread::sleep(Duration::from_millis(20)),
+            opened => return opened,
+        }
+    }
+    panic!("{} stays busy", root.display());
 }
 
 /// Every byte changed, every length but the whole; a file that still says the very same may pass.

@@ -38,7 +38,7 @@ fn changed(good: &Parts) -> Vec<Case> {
     };
     vec![
         case("a digit changed in root 1", 12, &[], &|p| change(&mut p.roots[0], "\"public\":\"")),
-        case("a digit changed in root 2", 12, &[], &|p| change(&mut p.roots[1], "\"public\":\"")),
+        case("a digit changed in root 2", 12, &[], &|p| change(&mut p.roots[1], "\"expires\":\"")),
         case("a digit changed in a signature of root 2", 12, &[], &|p| change(&mut p.roots[1], "\"sig\":\"")),
         case("a digit changed in timestamp.json", 12, &[], &|p| change(&mut p.timestamp, "\"expires\":\"")),
         case("a digit changed in the signature of timestamp.json", 12, &[], &|p| {

@@ -126,7 +126,10 @@ fn of_entries_and_manifests() {
             "generated from nothing",
             settled(json!([{"name": "x", "mode": "existing"}, {"name": "y", "mode": "generate"}])),
         ),
-        ("not built yet", settled(json!([{"name": "x", "mode": "per-site"}]))),
+        (
+            "shared with keys",
+            settled(json!([{"name": "x", "mode": "shared", "reason": "a demo", "keys": ["password"]}])),
+        ),
     ] {
         tell(&mut page, case, &failure);
     }
