@@ -8,6 +8,8 @@ pub struct Limits {
     pub metadata: u64,
     /// How many roots travel in one bundle. At one rotation a month, eighty years.
     pub roots: u64,
+    /// All roots of one bundle together: bytes. They are held in memory before any signature is looked at.
+    pub all_roots: u64,
     /// All statements of one bundle together: bytes. Records of 20 000 sites, a KB each, are 20 MB.
     pub statements: u64,
     /// The carriage: bytes. 100 000 members of about 180 bytes each are 18 MB.
@@ -33,6 +35,7 @@ impl Limits {
     pub const DEFAULT: Limits = Limits {
         metadata: 1 << 20,
         roots: 1024,
+        all_roots: 16 << 20,
         statements: 64 << 20,
         carriage: 64 << 20,
         release: 64 << 20,

@@ -26,7 +26,7 @@ pub struct Memory<'a> {
     /// The root's floor for the product.
     pub floor: Option<&'a Floor>,
     /// Leave to go back, for this product.
-    pub grants: Vec<&'a DowngradeGrant>,
+    pub grants: Vec<DowngradeGrant>,
     /// The product at this site.
     pub product: Option<&'a ProductState>,
     /// Confirmed releases of all products of the domain.
@@ -239,9 +239,9 @@ pub fn admit_program(vouched: &Vouched, memory: &Memory<'_>, ask: Ask, now: &str
 
 /// The grant that leads from what was verified last to this very release, if there is one and it has not run out.
 /// The clock can only make it run out early; a clock that is behind is lifted by the time floor (TRUST §4).
-fn leave_to_go_back<'a>(vouched: &Vouched, memory: &Memory<'a>, now: &str) -> Option<&'a DowngradeGrant> {
+fn leave_to_go_back<'m>(vouched: &Vouched, memory: &'m Memory<'_>, now: &str) -> Option<&'m DowngradeGrant> {
     let seen = memory.trust.verified.as_ref()?;
-    memory.grants.iter().copied().find(|grant| {
+    memory.grants.iter().find(|grant| {
         grant.from == seen.sequence
             && grant.to == vouched.approval.sequence
             && grant.to < grant.from
@@ -261,6 +261,10 @@ fn check_sequence(vouched: &Vouched, memory: &Memory<'_>, leave: Option<&Downgra
         return Err(Refusal::Older { product, version, offered, accepted });
     }
     let Some(seen) = &memory.trust.verified else { return Ok(false) };
+    let granted = memory.trust.granted.as_ref();
+    if granted.is_some_and(|granted| granted.sequence == offered && granted.release == vouched.release_digest) {
+        return Ok(true);
+    }
     if offered < seen.sequence && leave.is_none() {
         return Err(Refusal::Older { product, version, offered, accepted: seen.sequence });
     }

@@ -6,7 +6,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use consign_format::error::{Code, Coded, codes};
-use consign_format::release::ReleaseManifest;
+use consign_format::release::{ReleaseManifest, SecretMode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -20,7 +20,8 @@ pub struct Allow {
     /// Kinds, such as `ConfigMap` or, with its group, `apps/Deployment`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kinds: Option<Vec<String>>,
-    /// Namespaces. Where it is given, objects outside all namespaces must be of a kind that `kinds` names.
+    /// Namespaces. Where it is given, objects of kinds that are not Kubernetes' own namespaced ones must be of a kind
+    /// that `kinds` names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<Vec<String>>,
     /// Folders, as absolute paths, that files may be placed in, at any depth.
@@ -57,15 +58,19 @@ impl Allow {
     /// # Errors
     /// [`NotAllowed`], which names all that is not.
     pub fn check(&self, release: &ReleaseManifest, objects: &[Value]) -> Result<(), NotAllowed> {
-        let text = |object: &Value, at: &str| object.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let home = release.namespace.as_deref().unwrap_or_default();
+        let made =
+            release.secrets.iter().filter(|rule| matches!(rule.mode, SecretMode::Generate | SecretMode::PerSite));
+        let made = made.map(|rule| Held::new("v1", "Secret", &rule.namespace, &rule.name));
         let mut what = Vec::new();
-        for object in objects {
-            let (version, kind) = (text(object, "/apiVersion"), text(object, "/kind"));
-            let (namespace, name) = (text(object, "/metadata/namespace"), text(object, "/metadata/name"));
-            let group = version.rsplit_once('/').map_or("", |(group, _)| group);
-            if !self.kind(group, &kind) || !self.namespace(group, &kind, &namespace, &name) {
-                what.push(format!("{kind} {namespace}/{name}").replace(" /", " "));
+        for held in objects.iter().map(|object| Held::of(object, home)).chain(made) {
+            if !self.kind(&held.group, &held.kind) || !self.namespace(&held) {
+                what.push(format!("{} {}/{}", held.kind, held.namespace, held.name).replace(" /", " "));
             }
+        }
+        // The release's own namespace is created with it.
+        if !home.is_empty() && self.namespaces.as_ref().is_some_and(|allowed| !allowed.iter().any(|one| one == home)) {
+            what.push(format!("{NAMESPACE} {home}"));
         }
         what.extend(release.files.iter().filter(|file| !self.path(&file.to)).map(|file| format!("file {}", file.to)));
         if what.is_empty() { Ok(()) } else { Err(NotAllowed { what }) }
@@ -79,14 +84,16 @@ impl Allow {
         self.kinds.as_ref().is_none_or(|kinds| Self::names(kinds, group, kind))
     }
 
-    fn namespace(&self, group: &str, kind: &str, namespace: &str, name: &str) -> bool {
+    fn namespace(&self, held: &Held) -> bool {
         let Some(allowed) = &self.namespaces else { return true };
-        let is_namespace = group.is_empty() && kind == NAMESPACE;
-        match namespace {
-            "" if is_namespace => allowed.iter().any(|allowed| allowed == name),
-            "" => self.kinds.as_ref().is_some_and(|kinds| Self::names(kinds, group, kind)),
-            namespace => allowed.iter().any(|allowed| allowed == namespace),
+        let is_allowed = |namespace: &str| allowed.iter().any(|allowed| allowed == namespace);
+        if held.group.is_empty() && held.kind == NAMESPACE {
+            return is_allowed(&held.name);
         }
+        // Whatever an object says of itself: of a kind that has no namespaces it lies in none.
+        let is_namespaced = NAMESPACED.contains(&(held.group.as_str(), held.kind.as_str()));
+        let is_named = || self.kinds.as_ref().is_some_and(|kinds| Self::names(kinds, &held.group, &held.kind));
+        (is_namespaced || is_named()) && (!is_namespaced && held.namespace.is_empty() || is_allowed(&held.namespace))
     }
 
     fn path(&self, to: &str) -> bool {
@@ -96,9 +103,70 @@ impl Allow {
     }
 }
 
+/// Kinds of Kubernetes' own that always lie in a namespace. Of any other, who trusts namespaces must name the kind.
+const NAMESPACED: &[(&str, &str)] = &[
+    ("", "ConfigMap"),
+    ("", "Endpoints"),
+    ("", "LimitRange"),
+    ("", "PersistentVolumeClaim"),
+    ("", "Pod"),
+    ("", "PodTemplate"),
+    ("", "ReplicationController"),
+    ("", "ResourceQuota"),
+    ("", "Secret"),
+    ("", "Service"),
+    ("", "ServiceAccount"),
+    ("apps", "ControllerRevision"),
+    ("apps", "DaemonSet"),
+    ("apps", "Deployment"),
+    ("apps", "ReplicaSet"),
+    ("apps", "StatefulSet"),
+    ("autoscaling", "HorizontalPodAutoscaler"),
+    ("batch", "CronJob"),
+    ("batch", "Job"),
+    ("coordination.k8s.io", "Lease"),
+    ("discovery.k8s.io", "EndpointSlice"),
+    ("networking.k8s.io", "Ingress"),
+    ("networking.k8s.io", "NetworkPolicy"),
+    ("policy", "PodDisruptionBudget"),
+    ("rbac.authorization.k8s.io", "Role"),
+    ("rbac.authorization.k8s.io", "RoleBinding"),
+];
+
+/// One object that the release would bring.
+struct Held {
+    group: String,
+    kind: String,
+    namespace: String,
+    name: String,
+}
+
+impl Held {
+    fn new(version: &str, kind: &str, namespace: &str, name: &str) -> Self {
+        let group = version.rsplit_once('/').map_or("", |(group, _)| group).to_owned();
+        Held { group, kind: kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// An object of the desired state; one that names no namespace goes to the release's, if its kind has namespaces.
+    fn of(object: &Value, home: &str) -> Self {
+        let text = |at: &str| object.pointer(at).and_then(Value::as_str).unwrap_or_default();
+        let mut held =
+            Held::new(text("/apiVersion"), text("/kind"), text("/metadata/namespace"), text("/metadata/name"));
+        if held.namespace.is_empty() && NAMESPACED.contains(&(held.group.as_str(), held.kind.as_str())) {
+            held.namespace = home.to_owned();
+        }
+        held
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn lies(allow: &Allow, group: &str, kind: &str, namespace: &str, name: &str) -> bool {
+        let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+        allow.namespace(&Held::new(&version, kind, namespace, name))
+    }
 
     fn allow(kinds: Option<&[&str]>, namespaces: Option<&[&str]>) -> Allow {
         let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -117,11 +185,21 @@ mod tests {
     #[test]
     fn what_lies_in_no_namespace_must_be_named_by_kind() {
         let only = allow(None, Some(&["lamp"]));
-        assert!(only.namespace("", "ConfigMap", "lamp", "a") && !only.namespace("", "ConfigMap", "kube-system", "a"));
-        assert!(only.namespace("", "Namespace", "", "lamp") && !only.namespace("", "Namespace", "", "other"));
-        assert!(!only.namespace("rbac.authorization.k8s.io", "ClusterRoleBinding", "", "a"));
-        let both = allow(Some(&["ClusterRole"]), Some(&["lamp"]));
-        assert!(both.namespace("rbac.authorization.k8s.io", "ClusterRole", "", "a"));
+        assert!(lies(&only, "", "ConfigMap", "lamp", "a") && !lies(&only, "", "ConfigMap", "kube-system", "a"));
+        assert!(lies(&only, "", "Namespace", "", "lamp") && !lies(&only, "", "Namespace", "", "other"));
+        let rbac = "rbac.authorization.k8s.io";
+        assert!(!lies(&only, rbac, "ClusterRoleBinding", "", "a"));
+        assert!(!lies(&only, rbac, "ClusterRoleBinding", "lamp", "a"), "it lies in no namespace, whatever it says");
+        let both = allow(Some(&["ClusterRole", "Lamp"]), Some(&["lamp"]));
+        assert!(lies(&both, rbac, "ClusterRole", "", "a"));
+        assert!(lies(&both, "x.example", "Lamp", "lamp", "a") && !lies(&both, "x.example", "Lamp", "other", "a"));
+    }
+
+    #[test]
+    fn an_object_that_names_no_namespace_lies_in_the_releases() {
+        let object = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
+        let only = allow(None, Some(&["lamp"]));
+        assert!(only.namespace(&Held::of(&object, "lamp")) && !only.namespace(&Held::of(&object, "kube-system")));
     }
 
     #[test]

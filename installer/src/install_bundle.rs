@@ -111,7 +111,7 @@ pub(crate) fn memory<'a>(
         }
     }
     let floor = roots.root().floor.get(name);
-    let grants = site.domains.get(domain).into_iter().flat_map(|state| state.grants_of(name)).collect();
+    let grants = site.domains.get(domain).map(|state| state.grants_of(name, roots)).unwrap_or_default();
     let installer = env!("CARGO_PKG_VERSION");
     let record = site.domains.get(domain).and_then(DomainState::record);
     Ok(Memory { site: &site.identity.site, record, trust, floor, grants, product, confirmed, installer })

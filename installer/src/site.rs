@@ -228,16 +228,29 @@ impl Site {
 
     /// Commits newer roots at once, so that a revocation lands even from a bad stick (TRUST §3.3).
     /// Returns the versions before and after, if there are newer ones.
-    pub fn commit_roots(&mut self, domain: &Name, chain: &RootChain) -> Result<Option<(u64, u64)>, SiteError> {
-        let Some(state) = self.domains.get_mut(domain) else { return Ok(None) };
-        let before = state.chain(&self.store)?;
-        let (old, new) = (before.root().version, chain.root().version);
-        if new <= old {
-            return Ok(None);
+    pub fn commit_roots(&mut self, domain: &Name, chain: &RootChain) -> Result<(), SiteError> {
+        let Some(state) = self.domains.get_mut(domain) else { return Ok(()) };
+        let old = state.chain(&self.store)?.root().version;
+        if chain.root().version > old {
+            state.adopt(chain, &self.store)?;
+            state.unreceipted.get_or_insert(old);
+            state.write(&self.store)?;
         }
-        state.adopt(chain, &self.store)?;
-        state.write(&self.store)?;
-        Ok(Some((old, new)))
+        Ok(())
+    }
+
+    /// The versions before and after a change of roots that no receipt speaks of yet.
+    pub(crate) fn unreceipted_roots(&self, domain: &Name) -> Result<Option<(u64, u64)>, StoreError> {
+        let Some(state) = self.domains.get(domain) else { return Ok(None) };
+        let Some(old) = state.unreceipted else { return Ok(None) };
+        Ok(Some((old, state.chain(&self.store)?.root().version)))
+    }
+
+    /// The receipt of the change of roots is written.
+    pub(crate) fn roots_receipted(&mut self, domain: &Name) -> Result<(), StoreError> {
+        let Some(state) = self.domains.get_mut(domain) else { return Ok(()) };
+        state.unreceipted = None;
+        state.write(&self.store)
     }
 
     /// The key that receipts are signed with.

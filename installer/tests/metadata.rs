@@ -56,6 +56,9 @@ fn a_grant_takes_a_site_back_once_and_only_the_site_it_names() {
     assert_eq!(informed(&site, &stick).passed_over, 1, "it is known by now");
     site.install(&old).unwrap();
     assert_eq!(site.product().current.unwrap().release.version, "1.0");
+    site.install(&old).unwrap();
+    let between = Draft::new("1.5", 15);
+    assert_eq!(site.install(&between).unwrap_err().code(), codes::OLDER_RELEASE, "it opens the way to one release");
     site.install(&new).unwrap();
     assert_eq!(site.product().current.unwrap().release.version, "2.0");
 }

@@ -114,3 +114,24 @@ fn a_rotation_does_not_forget_what_was_seen_unless_it_says_so() {
     below.release.sequence = 4;
     assert_eq!(site.install(&below).unwrap_err().code(), codes::OLDER_RELEASE);
 }
+
+#[test]
+fn a_reset_is_done_once_although_later_roots_repeat_it() {
+    let site = TestSite::enrolled();
+    let floor = || Some(Floor { sequence: 5, reset: true });
+    let mut draft = rotated("1.0", 10, None);
+    draft.roots.push(root(3, 8, floor(), &[&kit::key()]));
+    site.install(&draft).unwrap();
+    let later = |version: &str, sequence: u64| {
+        let mut later = rotated(version, sequence, None);
+        later.roots.push(root(3, 8, floor(), &[&kit::key()]));
+        later.roots.push(root(4, 8, floor(), &[&kit::key()]));
+        later
+    };
+    let mut newer = rotated("2.0", 20, None);
+    newer.roots.push(root(3, 8, floor(), &[&kit::key()]));
+    site.install(&newer).unwrap();
+    assert_eq!(site.install(&later("1.5", 15)).unwrap_err().code(), codes::OLDER_RELEASE);
+    assert_eq!(versions(&site), 4);
+    site.install(&later("3.0", 30)).unwrap();
+}

@@ -200,11 +200,13 @@ impl<R: Read> OpenedBundle<R> {
         }
         let mut roots = Vec::new();
         let mut next = Some(source.header("the metadata")?);
+        let mut left = limits.all_roots;
         while let Some(header) = next.take_if(|header| header.name == root_member(roots.len() + 1)) {
             if roots.len() as u64 >= limits.roots {
                 return Err(ArchiveError::OverLimit { what: "the number of roots".to_owned(), limit: limits.roots });
             }
-            roots.push(source.document(&header.name, header.length, limits.metadata)?);
+            roots.push(source.document(&header.name, header.length, left.min(limits.metadata))?);
+            left -= header.length;
             next = source.header_or_end("the metadata")?;
         }
         Ok(OpenedBundle { source, limits, roots, next })

@@ -109,7 +109,7 @@ impl World {
             trust: self.trust.clone(),
             record: self.record.as_ref(),
             floor: self.floor.as_ref(),
-            grants: self.grants.iter().collect(),
+            grants: self.grants.clone(),
             product: self.product.as_ref(),
             confirmed: self.confirmed.clone(),
             installer: "0.1.0",

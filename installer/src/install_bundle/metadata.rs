@@ -30,13 +30,16 @@ pub struct Metadata {
     pub warnings: Vec<String>,
 }
 
-/// Commits the chain if it is longer than the site's.
+/// Commits the chain if it is longer than the site's. That the receipt is still to be written stands in the same file
+/// as the roots, so that a power cut in between leaves neither out.
 pub(crate) fn commit_roots(site: &mut Site, domain: &Name, chain: &RootChain, clocks: &Clocks) -> Result<(), Failure> {
-    if let Some((old, new)) = site.commit_roots(domain, chain)? {
+    site.commit_roots(domain, chain)?;
+    if let Some((old, new)) = site.unreceipted_roots(domain)? {
         let mut draft = Draft::new(domain.clone(), Action::RootChange, Outcome::Applied, "none");
         draft.root = Some(new);
         draft.reasons.push(format!("the root of trust went from version {old} to version {new}"));
         issue(site, draft, clocks)?;
+        site.roots_receipted(domain)?;
     }
     Ok(())
 }
@@ -59,7 +62,7 @@ pub(super) fn commit_statements(
     for (statement, bytes) in check(chain, statements)?.into_iter().zip(statements) {
         let new = match statement {
             _ if dry_run => None,
-            Approved::DowngradeGrant(grant) => site.take_grant(domain, grant)?,
+            Approved::DowngradeGrant(grant) => site.take_grant(domain, &grant, bytes)?,
             Approved::SiteSecrets(secrets) => match site.take_secrets(domain, &secrets)? {
                 Taken::New(words) => Some(words),
                 Taken::PassedOver => None,

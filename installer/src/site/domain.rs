@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use consign_format::trust::chain::Vouched;
+use consign_format::trust::document::Floor;
 use consign_format::trust::roots::RootChain;
-use consign_format::trust::statement::DowngradeGrant;
 use consign_format::{Digest, Name};
 use serde::{Deserialize, Serialize};
 
@@ -29,9 +29,12 @@ pub struct DomainState {
     /// What headquarters says of this site, as it was signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<KeptRecord>,
-    /// Leave to go back, as the approvers gave it.
+    /// The version of the root before, as long as the receipt of a change of roots is still to be written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreceipted: Option<u64>,
+    /// Leave to go back, as the approvers signed it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub grants: Vec<DowngradeGrant>,
+    pub grants: Vec<String>,
     /// Counters by product.
     pub products: BTreeMap<Name, ProductTrust>,
 }
@@ -43,6 +46,9 @@ pub struct ProductTrust {
     /// The highest sequence that was verified and loaded whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<Counter>,
+    /// A lower one, which was taken by a downgrade grant since; it may be taken again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted: Option<Counter>,
     /// The lowest sequence that is taken, where a person said so at a recovery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<u64>,
@@ -73,6 +79,7 @@ impl DomainState {
             roots: vec![String::from_utf8_lossy(root).into_owned()],
             time_floor: 0,
             record: None,
+            unreceipted: None,
             grants: Vec::new(),
             products: BTreeMap::new(),
         }
@@ -108,17 +115,20 @@ impl DomainState {
     }
 
     /// Takes a longer chain. A floor that says `reset` sets the product's counter back; the floor itself guards
-    /// from below. Of several new roots the newest one's floors count: it was written knowing the others.
+    /// from below. Of several new roots the newest one's floors count: it was written knowing the others. A reset that
+    /// the root before said as well is an old one, which every later root repeats: it has been done.
     pub(super) fn adopt(&mut self, chain: &RootChain, store: &Store) -> Result<(), StoreError> {
+        let known = self.chain(store)?.root().floor.clone();
         let path = DomainState::file(store, &self.domain);
         let text = |file: &Vec<u8>| {
             String::from_utf8(file.clone()).map_err(|_| StoreError::damaged(&path, "a root that is not UTF-8"))
         };
         self.roots = chain.files().iter().map(text).collect::<Result<_, _>>()?;
-        for (product, floor) in chain.root().floor.iter().filter(|(_, floor)| floor.reset) {
+        let new = |(product, floor): &(&Name, &Floor)| floor.reset && known.get(*product) != Some(*floor);
+        for (product, floor) in chain.root().floor.iter().filter(new) {
             if let Some(trust) = self.products.get_mut(product) {
+                trust.granted = None;
                 trust.verified = trust.verified.take().filter(|verified| verified.sequence <= floor.sequence);
-                trust.floor = trust.floor.map(|lowest| lowest.min(floor.sequence));
             }
         }
         Ok(())
@@ -132,7 +142,13 @@ impl DomainState {
     /// Records that a release was verified and loaded whole (TRUST §3.7).
     fn verified(&mut self, vouched: &Vouched) {
         let trust = self.products.entry(vouched.approval.product.clone()).or_default();
-        trust.verified = Some(Counter { sequence: vouched.approval.sequence, release: vouched.release_digest });
+        let counter = Counter { sequence: vouched.approval.sequence, release: vouched.release_digest };
+        // A grant opens the way to one release, not to those in between: what was seen before still counts.
+        if trust.verified.as_ref().is_some_and(|seen| seen.sequence > counter.sequence) {
+            trust.granted = Some(counter);
+        } else {
+            (trust.verified, trust.granted) = (Some(counter), None);
+        }
         for (maximum, version) in trust.versions.iter_mut().zip(vouched.versions) {
             *maximum = version.max(*maximum);
         }
