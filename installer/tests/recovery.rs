@@ -213,9 +213,31 @@ fn a_copy_from_before_a_revocation_brings_no_key_back() {
     tear(&site, "trust/domains/dev");
     let refused = attempt(&site, Some(&older), None).unwrap_err();
     assert_eq!(refused.code(), codes::ROOT_VERSION, "{refused}");
+    // One receipt that is torn does not silence the one that speaks of the root.
+    tear(&site, "receipts/000001.json");
+    let refused = attempt(&site, Some(&older), None).unwrap_err();
+    assert_eq!(refused.code(), codes::ROOT_VERSION, "{refused}");
     let root = root("dev");
     let refused = attempt(&site, None, Some(again(&root, &[("demo", 30)], None))).unwrap_err();
     assert_eq!(refused.code(), codes::ROOT_VERSION, "nor does a person: {refused}");
+}
+
+#[test]
+fn a_root_from_headquarters_outranks_an_older_copy() {
+    let site = running();
+    let older = copy_of(&site);
+    let mut next: Value = serde_json::from_slice(&root("dev")).unwrap();
+    next["signed"]["version"] = 2.into();
+    let second = sign(&next["signed"], &[&kit::key() as &dyn Signer]).unwrap();
+    let mut draft = Draft::new("3.0", 30);
+    draft.roots.push(second.clone());
+    site.install(&draft).unwrap();
+    tear(&site, "trust/domains/dev");
+    // Nothing at the site speaks of root 2 any more.
+    std::fs::remove_dir_all(site.store().receipts_dir()).unwrap();
+    attempt(&site, Some(&older), Some(again(&second, &[("demo", 30)], None))).unwrap();
+    assert_eq!(site.site().domains[&name("dev")].roots, [String::from_utf8(second).unwrap()]);
+    assert_eq!(site.install(&Draft::new("1.5", 15)).unwrap_err().code(), codes::ROOT_VERSION, "root 1 alone");
 }
 
 #[test]

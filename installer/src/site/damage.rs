@@ -22,6 +22,8 @@ pub struct Damage {
     pub domains: BTreeMap<Name, Result<DomainState, StoreError>>,
     /// The receipts, if the whole chain holds.
     pub(super) receipts: Result<Vec<Kept>, StoreError>,
+    /// Every receipt whose own signature holds, whatever became of the others: what it says was so.
+    signed: Vec<Kept>,
 }
 
 impl Damage {
@@ -37,7 +39,8 @@ impl Damage {
             Some(identity) => store.read_receipts(&identity.public_key),
             None => Err(StoreError::damaged(store.receipts_dir(), "nobody knows the key they were signed with")),
         };
-        Damage { identity, domains, receipts }
+        let signed = known.map(|identity| store.signed_receipts(&identity.public_key)).unwrap_or_default();
+        Damage { identity, domains, receipts, signed }
     }
 
     /// The site's key, unless it is lost or nobody knows which key it should be.
@@ -68,7 +71,7 @@ impl Damage {
                 note(&product.product, release.sequence, release.digest);
             }
         }
-        for kept in self.receipts.iter().flatten().filter(|kept| kept.receipt.domain == *domain) {
+        for kept in self.signed.iter().filter(|kept| kept.receipt.domain == *domain) {
             if let Some(release) = &kept.receipt.release {
                 note(&release.product, release.sequence, release.digest);
             }
@@ -78,7 +81,7 @@ impl Damage {
 
     /// The highest version of a domain's root that a receipt speaks of; 0 where none does.
     pub(super) fn newest_root(&self, domain: &Name) -> u64 {
-        let receipts = self.receipts.iter().flatten().filter(|kept| kept.receipt.domain == *domain);
+        let receipts = self.signed.iter().filter(|kept| kept.receipt.domain == *domain);
         receipts.filter_map(|kept| kept.receipt.root).max().unwrap_or(0)
     }
 }

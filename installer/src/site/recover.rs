@@ -207,7 +207,14 @@ impl Work<'_> {
             return Err(SiteError::DevelopmentRoot { domain, version: chain.root().version }.into());
         }
         let mut state = match found.get(&domain) {
-            Some((state, _)) => state.clone(),
+            Some((state, _)) => {
+                let mut state = state.clone();
+                // A root from headquarters knows of revocations that an older state does not.
+                if state.chain(self.store)?.root().version < chain.root().version {
+                    state.roots = vec![String::from_utf8_lossy(again.root).into_owned()];
+                }
+                state
+            }
             None => {
                 self.check_root(&domain, &chain)?;
                 DomainState::new(&again.site, "", &domain, again.root)

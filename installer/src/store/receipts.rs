@@ -45,6 +45,12 @@ impl Store {
         Ok(last)
     }
 
+    /// The receipts whose own signature holds, of a chain that may be torn.
+    pub(crate) fn signed_receipts(&self, key: &PublicKey) -> Vec<Kept> {
+        let last = self.last_receipt_number().unwrap_or(0);
+        (1..=last).filter_map(|n| self.read_receipt(n, key).ok().flatten()).collect()
+    }
+
     /// Moves the receipts of an enrolment that has ended into a folder of their own. What was moved already stays moved,
     /// so it may be run again.
     pub(crate) fn set_receipts_aside(&self, name: &str) -> Result<(), StoreError> {
