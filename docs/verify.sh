@@ -166,6 +166,7 @@ release=$(sha256 ../release.json)
 says targets.json '(.targets | keys) == ["release.json"]
     and (.targets[] | .length == $length and .hashes.sha256 == $sha256)' --argjson length "$(length ../release.json)" \
     --arg sha256 "$release" || refuse 'release.json is not the one that the approvers signed'
+says targets.json '."x-domain" == $domain' --arg domain "$domain" || refuse 'targets.json was approved for another domain'
 says targets.json '."x-bundle" as $a | all("product", "version", "line", "sequence", "issued"; $a[.] == $r[0][.])' \
     --slurpfile r ../release.json || refuse 'targets.json and release.json speak of different releases'
 says carriage.json '._type == "carriage" and .release == "sha256:" + $sha256' --arg sha256 "$release" ||

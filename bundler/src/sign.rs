@@ -134,7 +134,7 @@ pub fn read_roots(folder: &Path) -> Result<RootChain, Failure> {
 ///
 /// # Errors
 /// [`KeyError`].
-pub fn assign<'a>(chain: &RootChain, signers: &'a [Box<dyn Signer + 'a>]) -> Result<Signers<'a>, Failure> {
+pub fn assign<'a>(chain: &'a RootChain, signers: &'a [Box<dyn Signer + 'a>]) -> Result<Signers<'a>, Failure> {
     let root = chain.root();
     let version = root.version;
     let may = |name: &str, key: &String| root.roles.get(name).is_some_and(|role| role.keyids.contains(key));
@@ -163,7 +163,7 @@ pub fn assign<'a>(chain: &RootChain, signers: &'a [Box<dyn Signer + 'a>]) -> Res
         }
     }
     let publisher = publisher.ok_or(KeyError::NoPublisher { version })?;
-    Ok(Signers { approvers, publisher })
+    Ok(Signers { domain: chain.domain(), approvers, publisher })
 }
 
 /// When documents of a release expire: ten years after it was issued, as TUF writes times.

@@ -46,7 +46,8 @@ fn body(document: &[u8]) -> String {
 /// The lines of `targets::metadata`, every digest and length that follows from another line left to it.
 fn lines(parts: &Parts) -> Vec<String> {
     let release = parts.release.to_bytes().unwrap();
-    let signers = Signers { approvers: vec![&parts.key], publisher: &parts.key };
+    let domain = "dev".parse().unwrap();
+    let signers = Signers { domain: &domain, approvers: vec![&parts.key], publisher: &parts.key };
     let carriage = parts.carriage(&release, 64 * 1024);
     let documents = author::documents(&release, &parts.approval(), &carriage, EXPIRES, &signers).unwrap();
     let signed = |document: &[u8]| Envelope::parse("a document", document).unwrap().signed_digest().hex();

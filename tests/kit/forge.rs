@@ -181,7 +181,7 @@ impl Forge {
         json!({
             "_type": "targets", "expires": self.expires, "spec_version": SPEC_VERSION, "version": release["sequence"],
             "targets": {"release.json": {"hashes": {"sha256": digest}, "length": length}},
-            "x-bundle": bundle,
+            "x-bundle": bundle, "x-domain": "ward",
         })
     }
 

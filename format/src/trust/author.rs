@@ -28,6 +28,8 @@ pub fn development_root(domain: &Name, signer: &dyn Signer, expires: &str) -> Re
 
 /// Who signs what.
 pub struct Signers<'a> {
+    /// The domain they speak for.
+    pub domain: &'a Name,
     /// Approvers: they sign targets. There may be fewer than the root demands; others follow.
     pub approvers: Vec<&'a dyn Signer>,
     /// The publisher: it signs snapshot and timestamp.
@@ -67,6 +69,7 @@ pub fn documents(
         spec_version: SPEC_VERSION.to_owned(),
         targets: BTreeMap::from([(release::MEMBER.to_owned(), target)]),
         version,
+        domain: signers.domain.clone(),
         bundle: approval.clone(),
     };
     let carriage = envelope::seal(carriage, &[])?;

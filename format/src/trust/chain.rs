@@ -129,6 +129,11 @@ impl SnapshotTrusted<'_> {
         let named = &self.snapshot.meta[DOCUMENT];
         check_named(envelope, &named.signed_sha256, named.version == targets.version, "snapshot.json")?;
         let (release, release_length) = the_target(&targets)?;
+        // Approvers may have a say in several domains; they speak for one at a time.
+        if targets.domain != *self.roots.domain() {
+            let expected = self.roots.domain().clone();
+            return Err(TrustError::OtherDomain { expected, found: targets.domain });
+        }
         Ok(TargetsTrusted {
             timestamp: self.timestamp,
             snapshot: self.snapshot,

@@ -177,6 +177,9 @@ pub struct Targets {
     pub targets: BTreeMap<String, Target>,
     /// The version of this document.
     pub version: u64,
+    /// The domain the approvers speak for: the same keys in another domain's root say nothing here.
+    #[serde(rename = "x-domain")]
+    pub domain: Name,
     /// What the approvers say of the release.
     #[serde(rename = "x-bundle")]
     pub bundle: Approval,

@@ -143,7 +143,8 @@ impl Parts {
         let release = self.release.to_bytes().unwrap();
         let mut approval = self.approval();
         approve(&mut approval);
-        let signers = Signers { approvers: vec![&self.key], publisher: &self.key };
+        let domain = "dev".parse().unwrap();
+        let signers = Signers { domain: &domain, approvers: vec![&self.key], publisher: &self.key };
         let documents =
             |carriage: &Carriage| author::documents(&release, &approval, carriage, EXPIRES, &signers).unwrap();
         let draft = documents(&self.carriage(&release, 0));
@@ -157,7 +158,8 @@ impl Parts {
     /// Packs behind the smallest head there can be, for who reads the bundle a hundred thousand times.
     pub fn pack_small(&self) -> Vec<u8> {
         let release = self.release.to_bytes().unwrap();
-        let signers = Signers { approvers: vec![&self.key], publisher: &self.key };
+        let domain = "dev".parse().unwrap();
+        let signers = Signers { domain: &domain, approvers: vec![&self.key], publisher: &self.key };
         let carriage = self.carriage(&release, carriage::BOUNDARY_UNIT);
         let documents = author::documents(&release, &self.approval(), &carriage, EXPIRES, &signers).unwrap();
         self.with_payload(plan::head_bytes(&head(&self.roots, &documents, &release), carriage.boundary).unwrap())

@@ -267,7 +267,9 @@ impl Draft {
             members,
         };
         let (approver, publisher) = (key(), SecretKey::from_seed(&self.publisher));
-        let signers = Signers { approvers: vec![&approver], publisher: &publisher };
+        let first: Value = serde_json::from_slice(&self.roots[0]).unwrap();
+        let domain = name(first["signed"]["x-domain"].as_str().unwrap());
+        let signers = Signers { domain: &domain, approvers: vec![&approver], publisher: &publisher };
         // The boundary's digits are part of what it bounds: once with a guess, once with the answer.
         for _ in 0..2 {
             let documents = author::documents(&release, &approval, &carriage, &self.expires, &signers).unwrap();

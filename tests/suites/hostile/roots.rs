@@ -113,6 +113,9 @@ fn domains(trial: &mut Trial) {
     trial.refuses("the same keys", &under(&[same]).bundle(), other);
     let moved = icu(2).signed_by(&[ROOT]);
     trial.refuses("a root that moves the domain", &under(&[first(), moved]).bundle(), other);
+    // A release that the same approvers approved for another domain, under this domain's root.
+    let elsewhere = Forge::new(NEXT).lie("targets.json", |targets| targets["x-domain"] = json!("icu"));
+    trial.refuses("approved for another domain", &elsewhere.bundle(), other);
     assert_eq!(trial.ground().roots(), 1, "the trusted root stays");
     trial.still_takes(&Forge::new(NEXT));
 }

@@ -127,7 +127,7 @@ impl Parts {
         let targets: Targets = signed(&self.targets);
         let carriage: Carriage = signed(&self.carriage);
         let approvers = approvers.iter().map(|key| *key as &dyn Signer).collect();
-        let signers = Signers { approvers, publisher };
+        let signers = Signers { domain: &targets.domain, approvers, publisher };
         let documents =
             author::documents(&self.release, &targets.bundle, &carriage, &targets.expires, &signers).unwrap();
         (self.timestamp, self.snapshot, self.targets) = (documents.timestamp, documents.snapshot, documents.targets);
