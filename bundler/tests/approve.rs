@@ -66,6 +66,15 @@ impl Desk {
         (output.status.code().unwrap(), said)
     }
 
+    /// What a person reads on standard output.
+    fn text(&self, arguments: &str) -> String {
+        let mut consign = Command::new(env!("CARGO_BIN_EXE_consign"));
+        consign.current_dir(&self.0).args(arguments.split(' ')).arg("--quiet");
+        consign.env_remove("CONSIGN_KEY_FILE").env_remove("CONSIGN_KEY_PASSPHRASE_FILE").env_remove("SSH_AUTH_SOCK");
+        let output = consign.stdin(std::process::Stdio::null()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     fn ok(&self, arguments: &str) -> Value {
         let (code, said) = self.run(arguments);
         assert_eq!(code, 0, "{arguments}: {said}");
@@ -107,7 +116,11 @@ fn a_root_is_published_when_enough_people_have_signed_it() {
     assert_eq!(begun["own"]["signed"].as_array().unwrap().len(), 1);
     assert_eq!(desk.refused("build --key keys/ci", 2), "root-missing", "a half-signed root is none");
     assert_eq!(desk.refused("keys sign-root trust/1.root.draft.json --key keys/alice", 12), "key-unknown");
-    assert_eq!(desk.refused("keys sign-root trust/1.root.draft.json", 2), "usage");
+    let before = fs::read(desk.at("trust/1.root.draft.json")).unwrap();
+    let shown = desk.ok("keys sign-root trust/1.root.draft.json");
+    assert_eq!((&shown["published"], &shown["changes"]["after"]), (&Value::from(false), &Value::Null));
+    assert_eq!(shown["changes"]["roles"][1]["added"].as_array().unwrap().len(), 3, "{shown}");
+    assert_eq!(fs::read(desk.at("trust/1.root.draft.json")).unwrap(), before, "without a key nothing is signed");
     let done = desk.ok("keys sign-root trust/1.root.draft.json --key keys/root2");
     assert_eq!(done["published"], true);
     assert!(!desk.at("trust/1.root.draft.json").exists());
@@ -133,6 +146,14 @@ fn a_rotation_needs_the_old_threshold_and_revokes() {
     // Until it is complete, the old root is the one that counts.
     desk.ok("build --key keys/ci --key keys/alice --key keys/bob");
     assert_eq!(desk.ok(&format!("verify {BUNDLE}"))["root"]["version"], 1);
+    let text = desk.text("keys sign-root trust/2.root.draft.json");
+    let bob = fs::read_to_string(desk.at("keys/bob.pub")).unwrap();
+    for expected in ["against root 1 of domain demo", "floor of demo: sequence 7", bob.trim(), "  by its own   1 of 2"]
+    {
+        assert!(text.contains(expected), "no `{expected}` in {text}");
+    }
+    // What is signed is shown although the key that is to sign it is none.
+    assert!(desk.text("keys sign-root trust/2.root.draft.json --key keys/nobody").contains(bob.trim()));
     desk.ok("keys sign-root trust/2.root.draft.json --key keys/root2");
     assert_eq!(desk.refused("build --key keys/ci --key keys/bob", 12), "key-unknown", "bob is revoked");
     desk.ok("build --key keys/ci --key keys/alice --key keys/carol --passphrase-file keys/pass");
