@@ -250,6 +250,69 @@ fn a_request_that_was_changed_on_the_way_is_refused() {
 }
 
 #[test]
+fn no_difference_is_never_told_of_what_was_not_compared() {
+    let desk = Desk::with_root();
+    desk.ok("build --key keys/ci --key keys/alice --key keys/bob");
+    desk.build_next();
+    desk.ok(&format!("approve --request {NEXT} --against {BUNDLE} -o r.json"));
+    let mut request: Value = serde_json::from_slice(&fs::read(desk.at("r.json")).unwrap()).unwrap();
+    request.as_object_mut().unwrap().remove("blobs").unwrap();
+    request["word"]["note"] = Value::from("monthly\nagainst 1.1.0:\r\n  no difference\u{1b}[2K");
+    request["word"]["bundle"] = Value::from("a\n  root       the one of yours");
+    fs::write(desk.at("r.json"), request.to_string()).unwrap();
+    let text = desk.text("approve r.json");
+    for expected in
+        ["THE OBJECTS DIFFER AND COULD NOT BE COMPARED", "fields of the release that differ: state", "\\u{a}"]
+    {
+        assert!(text.contains(expected), "no `{expected}` in {text}");
+    }
+    // What a courier wrote stays on its line.
+    assert!(!text.lines().any(|line| line.trim_start().starts_with("no difference")), "{text}");
+    assert_eq!(text.lines().filter(|line| line.starts_with("  root ")).count(), 1, "{text}");
+    let shown = desk.ok("approve r.json");
+    assert_eq!((&shown["sameRelease"], &shown["objectsCompared"]), (&Value::from(false), &Value::from(false)));
+    assert_eq!(shown["difference"]["fields"], serde_json::json!(["state"]));
+
+    desk.ok(&format!("approve --request {BUNDLE} --against {BUNDLE} -o same.json"));
+    assert_eq!(desk.ok("approve same.json")["sameRelease"], true);
+    assert!(desk.text("approve same.json").contains("  no difference in the release: it is the same one"));
+}
+
+#[test]
+fn a_last_release_by_revoked_approvers_is_marked() {
+    let desk = Desk::with_root();
+    desk.ok("build --key keys/ci --key keys/alice --key keys/bob");
+    let marked = |request: &str| desk.text(&format!("approve {request}")).contains("HAVE BEEN REVOKED SINCE");
+    desk.build_next();
+    desk.ok(&format!("approve --request {NEXT} --against {BUNDLE} -o before.json"));
+    assert!(!marked("before.json"));
+    desk.ok("keys rotate --revoke keys/bob.pub --key keys/root1 --key keys/root2");
+    // The request was made under root 1 and says so; the root of this desk is newer.
+    assert!(marked("before.json"));
+    let today = &desk.ok("approve before.json")["previous"]["approvalToday"];
+    assert_eq!((today["signed"].as_array().unwrap().len(), &today["need"]), (1, &Value::from(2)));
+    // Who has revoked nobody's key is not disturbed by a key that counts no more and was not needed.
+    desk.ok("build --key keys/ci --key keys/alice --key keys/carol --passphrase-file keys/pass");
+    desk.ok(&format!("approve --request {NEXT} --against {NEXT} -o after.json"));
+    assert!(!marked("after.json"));
+}
+
+#[test]
+fn a_release_of_another_product_is_no_last_one() {
+    let desk = Desk::with_root();
+    desk.ok("build --key keys/ci --key keys/alice --key keys/bob");
+    desk.edit("release.yaml", "product: demo", "product: other");
+    desk.commit();
+    desk.ok("lock --update");
+    desk.ok("build --key keys/ci");
+    assert_eq!(
+        desk.refused(&format!("approve --request other-1.0.0.consign --against {BUNDLE} -o r.json"), 2),
+        "request-other"
+    );
+    assert!(!desk.at("r.json").exists());
+}
+
+#[test]
 fn approvers_sign_statements_too() {
     let desk = Desk::with_root();
     desk.ok("build --key keys/ci --key keys/alice --key keys/bob");

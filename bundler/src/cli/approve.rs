@@ -130,7 +130,7 @@ fn approve(args: &Args, file: &Path, world: &World<'_>) -> Result<(), Failure> {
         shown.approval = request.examine(roots.as_ref())?.asked.progress;
         durable::write_file(file, request.to_text().as_bytes(), 0o644)?;
         let next = match shown.approval.is_complete() {
-            true => format!("next: `consign approve --merge {} {}`", examined.word.bundle, file.display()),
+            true => format!("next: `consign approve --merge BUNDLE {}`", file.display()),
             false => "next: the file goes to another approver".to_owned(),
         };
         world.terminal.result(&shown, format!("signed: {}\n  {next}", count(&shown.approval)));
