@@ -123,7 +123,7 @@ impl Draft {
     ///
     /// # Errors
     /// As [`begin`].
-    pub fn add(self, signers: &[Box<dyn Signer + '_>]) -> Result<RootStatus, Failure> {
+    pub fn sign(self, signers: &[Box<dyn Signer + '_>]) -> Result<RootStatus, Failure> {
         let signed = with_signatures(self.bytes, self.chain.as_ref(), signers)?;
         keep(&self.file, &self.folder, &signed, self.chain.as_ref())
     }

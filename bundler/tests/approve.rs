@@ -266,6 +266,8 @@ fn no_difference_is_never_told_of_what_was_not_compared() {
     {
         assert!(text.contains(expected), "no `{expected}` in {text}");
     }
+    // It is shown although the key that is to sign it is none.
+    assert!(desk.text("approve r.json --key keys/nobody").contains("what is signed:"));
     // What a courier wrote stays on its line.
     assert!(!text.lines().any(|line| line.trim_start().starts_with("no difference")), "{text}");
     assert_eq!(text.lines().filter(|line| line.starts_with("  root ")).count(), 1, "{text}");
@@ -323,6 +325,40 @@ fn approvers_sign_statements_too() {
     desk.ok("approve grant.json --key keys/bob");
     assert_eq!(desk.ok("carry grant.json")["statements"], 1);
     assert_eq!(desk.refused("approve trust/1.root.json --key keys/alice", 11), "document-malformed");
+}
+
+#[test]
+fn a_statement_is_shown_before_it_is_signed_and_has_the_fields_of_its_kind() {
+    let desk = Desk::with_root();
+    let secrets = serde_json::json!({
+        "_type": "site-secrets", "domain": "demo", "site": "clinic", "serial": 3, "recipient": "age1x",
+        "secrets": [{"namespace": "demo", "name": "db", "keys": ["password"]}], "message": "YWdlLWVuY3J5cHRpb24ub3JnL3Yx",
+    });
+    let write = |statement: &Value| {
+        let bytes = consign_format::trust::envelope::seal(statement, &[]).unwrap();
+        fs::write(desk.at("s.json"), &bytes).unwrap();
+        bytes
+    };
+    let before = write(&secrets);
+    // Shown, although the key that is to sign it is none.
+    for arguments in ["approve s.json", "approve s.json --key keys/nobody"] {
+        let text = desk.text(arguments);
+        for expected in ["what is signed:", "\"site\": \"clinic\"", "\"password\"", "(28 characters, encrypted"] {
+            assert!(text.contains(expected), "no `{expected}` in {text}");
+        }
+        assert_eq!(fs::read(desk.at("s.json")).unwrap(), before);
+    }
+    desk.ok("approve s.json --key keys/alice");
+    desk.ok("approve s.json --key keys/bob");
+    assert_eq!(desk.ok("carry s.json")["statements"], 1);
+
+    for (field, to) in [("extra", Value::from(1)), ("serial", Value::from("3")), ("domain", Value::from("other"))] {
+        let mut statement = secrets.clone();
+        statement[field] = to;
+        let before = write(&statement);
+        assert_eq!(desk.refused("approve s.json --key keys/alice", 11), "document-malformed", "{field}");
+        assert_eq!(fs::read(desk.at("s.json")).unwrap(), before, "{field}");
+    }
 }
 
 /// The bundle before and after a merge, and the request that was merged.

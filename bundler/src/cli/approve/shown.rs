@@ -7,6 +7,7 @@ use consign_format::trust::fingerprint;
 use consign_format::trust::keys::Progress;
 use consign_terminal::bytes;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::super::diff::lines_of;
 use super::super::keys::count;
@@ -179,4 +180,15 @@ fn release_lines(release: &ReleaseManifest) -> Vec<String> {
         format!("  SECRET INSIDE {}/{}: {reason}", secret.namespace, secret.name)
     }));
     lines
+}
+
+/// A statement, field by field. The values of secrets are a cipher that tells nobody anything: only their length is shown.
+pub(super) fn statement(statement: &Value) -> String {
+    let mut shown = statement.clone();
+    if let Some(Value::String(message)) = shown.get_mut("message") {
+        *message = format!("({} characters, encrypted to the recipient)", message.len());
+    }
+    let text = serde_json::to_string_pretty(&shown).unwrap_or_default();
+    let lines: Vec<String> = text.lines().map(one_line).collect();
+    format!("what is signed:\n{}", lines.join("\n"))
 }

@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     // A key is opened, and a passphrase asked for, only by who could read what it is to sign.
     world.terminal.say(shown);
     let signers = args.keys.open(world, None)?;
-    let status = draft.add(&signers)?;
+    let status = draft.sign(&signers)?;
     let text = status_text(&status);
     world.terminal.result(&Done { status, changes }, text);
     Ok(())
