@@ -4,13 +4,13 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use consign_format::Limits;
 use consign_format::archive::head::{ArchiveError, OpenedBundle};
 use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::trust::TrustError;
 use consign_format::trust::chain::Awaiting;
 use consign_format::trust::keys::{SignError, Signer, key_id};
 use consign_format::trust::roots::RootChain;
+use consign_format::{Limits, Name};
 
 use crate::sign::KeyError;
 
@@ -37,6 +37,14 @@ pub enum ApprovalError {
         /// The bundle.
         bundle: PathBuf,
     },
+    /// The release it is held against is one of another product.
+    #[error("the request is for `{product}` and is held against a release of `{previous}`")]
+    OtherProduct {
+        /// The product that is asked for.
+        product: Name,
+        /// The other one.
+        previous: Name,
+    },
     /// A blob of the request is not the one it is named by.
     #[error("the request's copy of {digest} is another")]
     Blob {
@@ -49,7 +57,7 @@ impl Coded for ApprovalError {
     fn code(&self) -> Code {
         match self {
             ApprovalError::Form { .. } => codes::DOCUMENT_MALFORMED,
-            ApprovalError::OtherRelease { .. } => codes::REQUEST_OTHER,
+            ApprovalError::OtherRelease { .. } | ApprovalError::OtherProduct { .. } => codes::REQUEST_OTHER,
             ApprovalError::Blob { .. } => codes::DIGEST_MISMATCH,
         }
     }
@@ -59,6 +67,9 @@ impl Coded for ApprovalError {
             ApprovalError::Form { .. } => "make one with `consign approve --request BUNDLE -o FILE`".to_owned(),
             ApprovalError::OtherRelease { .. } => {
                 "a bundle that was built anew needs a request of its own; nothing was written".to_owned()
+            }
+            ApprovalError::OtherProduct { .. } => {
+                "make one anew, with --against the last approved release of the same product".to_owned()
             }
             ApprovalError::Blob { .. } => "do not sign; ask for the request again".to_owned(),
         })

@@ -31,6 +31,7 @@ mod init;
 mod inspect;
 mod keys;
 mod lock_command;
+mod one_line;
 mod secret;
 mod signing;
 mod site;

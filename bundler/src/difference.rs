@@ -26,6 +26,10 @@ pub struct Difference {
     pub images: BTreeMap<String, Change>,
     /// Files by their place at the site: digest and mode.
     pub files: BTreeMap<String, Change>,
+    /// Fields of the release manifest that differ, by name, images and files among them.
+    pub fields: BTreeSet<String>,
+    /// Such fields that differ with every build.
+    pub build_fields: BTreeSet<String>,
     /// Bytes of the new release that the old one does not have.
     pub new_bytes: u64,
 }
@@ -54,25 +58,42 @@ pub struct Change {
     pub to: Option<String>,
 }
 
+/// Fields of a release manifest that say how and when it came to be. `blobs` lists what the other fields name.
+const BUILD_FIELDS: [&str; 6] = ["blobs", "issued", "sequence", "source", "tools", "version"];
+
 /// What stands for a value of a Secret.
 const MASKED: &str = "(secret)";
 
 /// Compares two releases, the older one first.
 pub fn compare(old: &Side, new: &Side) -> Difference {
+    let (build_fields, fields) =
+        fields(&old.release, &new.release).into_iter().partition(|field| BUILD_FIELDS.contains(&field.as_str()));
     let known: BTreeSet<_> = old.release.blobs.iter().map(|blob| blob.digest).collect();
     Difference {
         objects: objects(&old.objects, &new.objects),
         images: changes(&images(&old.release), &images(&new.release)),
         files: changes(&files(&old.release), &files(&new.release)),
+        fields,
+        build_fields,
         new_bytes: new.release.blobs.iter().filter(|b| !known.contains(&b.digest)).map(|b| b.size).sum(),
     }
 }
 
 impl Difference {
-    /// Tells whether nothing differs.
+    /// Tells whether nothing differs but what differs with every build. It is no proof that the releases are the same:
+    /// only their digests are.
     pub fn is_empty(&self) -> bool {
-        self.objects.is_empty() && self.images.is_empty() && self.files.is_empty()
+        self.objects.is_empty() && self.images.is_empty() && self.files.is_empty() && self.fields.is_empty()
     }
+}
+
+/// The fields of two manifests that differ, compared as JSON: one that is new to the format is not forgotten here.
+fn fields(old: &ReleaseManifest, new: &ReleaseManifest) -> BTreeSet<String> {
+    // A manifest is nothing but values of JSON.
+    let json = |release| serde_json::to_value(release).unwrap_or_default();
+    let (old, new) = (json(old), json(new));
+    let names = [&old, &new].into_iter().filter_map(Value::as_object).flat_map(|fields| fields.keys());
+    names.filter(|name| old.get(name.as_str()) != new.get(name.as_str())).cloned().collect()
 }
 
 fn objects(old: &[Value], new: &[Value]) -> BTreeMap<String, ObjectChange> {
@@ -218,5 +239,46 @@ mod tests {
             BTreeMap::from([("/spec/containers/[name=c]/image".into(), change("a:1", "a:2"))])
         );
         assert_eq!(fields("Secret n/a"), BTreeMap::from([("/data/password".into(), change(MASKED, MASKED))]));
+    }
+
+    #[test]
+    fn every_field_of_a_release_is_compared() {
+        let release = json!({
+            "schema": consign_format::release::SCHEMA, "product": "demo", "version": "1", "sequence": 1, "issued": 1,
+            "source": {"ref": "main", "commit": "a", "tree": "b", "commitTime": 1, "signature": {"status": "absent"}},
+            "kubernetes": {"version": "1.33"}, "state": format!("sha256:{}", "0".repeat(64)),
+            "images": [{"reference": "a:1", "digest": format!("sha256:{}", "1".repeat(64))}],
+            "files": [{"to": "/a", "mode": "0644", "digest": format!("sha256:{}", "2".repeat(64))}],
+            "rollout": {"onFailure": "rollback", "healthTimeout": 60}, "blobs": []
+        });
+        let compared = |changed: &Value| {
+            let side =
+                |value: &Value| Side { release: serde_json::from_value(value.clone()).unwrap(), objects: Vec::new() };
+            compare(&side(&release), &side(changed))
+        };
+        assert!(compared(&release).is_empty());
+        let referrer =
+            json!([{"digest": format!("sha256:{}", "3".repeat(64)), "subject": release["images"][0]["digest"]}]);
+        for (pointer, key, to, field) in [
+            ("", "state", json!(format!("sha256:{}", "4".repeat(64))), "state"),
+            ("", "namespace", json!("kube-system"), "namespace"),
+            ("/files/0", "installer", json!({"platform": "linux/amd64", "version": "9.9.9"}), "files"),
+            ("", "secrets", json!([{"name": "a", "namespace": "b", "mode": "existing"}]), "secrets"),
+            ("", "requires", json!([{"product": "other", "versions": ">=1"}]), "requires"),
+            ("", "upgradeFrom", json!(">=0"), "upgradeFrom"),
+            ("/rollout", "irreversible", json!(true), "rollout"),
+            ("/images/0", "referrers", referrer, "images"),
+        ] {
+            let mut changed = release.clone();
+            changed.pointer_mut(pointer).unwrap()[key] = to;
+            let difference = compared(&changed);
+            assert_eq!(difference.fields, BTreeSet::from([field.to_owned()]), "{key}");
+            assert!(!difference.is_empty());
+        }
+        let mut later = release.clone();
+        later["issued"] = json!(2);
+        let difference = compared(&later);
+        assert!(difference.is_empty());
+        assert_eq!(difference.build_fields, BTreeSet::from(["issued".to_owned()]));
     }
 }

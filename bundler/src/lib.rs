@@ -36,6 +36,7 @@ pub mod policy;
 pub mod rehead;
 pub mod render;
 pub mod resolve;
+pub mod root_changes;
 pub mod root_files;
 pub mod secrets;
 pub mod sign;

@@ -14,6 +14,7 @@ use consign_format::trust::roots::{RootChain, RootDraft};
 use consign_registry::durable;
 use serde::Serialize;
 
+use crate::root_changes::{self, RootChanges};
 use crate::sign::{self, KeyError};
 
 /// The most a root takes; ours are a few KB.
@@ -72,22 +73,60 @@ pub fn begin(folder: &Path, root: &Root, signers: &[Box<dyn Signer + '_>]) -> Re
     keep(&path, folder, &signed, chain.as_ref())
 }
 
-/// Adds signatures to a draft; when old and new thresholds hold, it is published in `folder`.
-///
-/// # Errors
-/// [`KeyError::Published`] for a root that is complete, or as [`begin`].
-pub fn add(file: &Path, folder: &Path, signers: &[Box<dyn Signer + '_>]) -> Result<RootStatus, Failure> {
-    let chain = chain(folder)?;
-    let bytes = read(file)?;
-    let draft = match RootDraft::read(&bytes, chain.as_ref()) {
-        Err(TrustError::RootGap { from, to }) if to <= from => return Err(KeyError::Published { version: to }.into()),
-        draft => draft?,
-    };
-    if draft.is_complete() && !file.display().to_string().ends_with(".draft.json") {
-        return Err(KeyError::Published { version: draft.root.version }.into());
+/// A draft as it was read. What is shown of it and what is signed are the same bytes.
+#[derive(Debug)]
+pub struct Draft {
+    file: PathBuf,
+    folder: PathBuf,
+    chain: Option<RootChain>,
+    bytes: Vec<u8>,
+    read: RootDraft,
+}
+
+impl Draft {
+    /// Reads a draft that is to follow the roots of a folder.
+    ///
+    /// # Errors
+    /// [`KeyError::Published`] for a root that is complete, or as [`begin`].
+    pub fn open(file: &Path, folder: &Path) -> Result<Self, Failure> {
+        let chain = chain(folder)?;
+        let bytes = read(file)?;
+        let draft = match RootDraft::read(&bytes, chain.as_ref()) {
+            Err(TrustError::RootGap { from, to }) if to <= from => {
+                return Err(KeyError::Published { version: to }.into());
+            }
+            draft => draft?,
+        };
+        if draft.is_complete() && !file.display().to_string().ends_with(".draft.json") {
+            return Err(KeyError::Published { version: draft.root.version }.into());
+        }
+        Ok(Draft { file: file.to_owned(), folder: folder.to_owned(), chain, bytes, read: draft })
     }
-    let signed = with_signatures(bytes, chain.as_ref(), signers)?;
-    keep(file, folder, &signed, chain.as_ref())
+
+    /// What it changes against the newest complete root of the folder.
+    pub fn changes(&self) -> RootChanges {
+        root_changes::compare(self.chain.as_ref().map(RootChain::root), &self.read.root)
+    }
+
+    /// The fingerprint of the roots it is held against.
+    pub fn against(&self) -> Option<Digest> {
+        self.chain.as_ref().map(RootChain::fingerprint)
+    }
+
+    /// How far it is.
+    pub fn status(&self) -> RootStatus {
+        let RootDraft { root, own, old } = self.read.clone();
+        RootStatus { path: self.file.clone(), version: root.version, published: false, fingerprint: None, own, old }
+    }
+
+    /// Adds signatures; when old and new thresholds hold, it is published in the folder.
+    ///
+    /// # Errors
+    /// As [`begin`].
+    pub fn sign(self, signers: &[Box<dyn Signer + '_>]) -> Result<RootStatus, Failure> {
+        let signed = with_signatures(self.bytes, self.chain.as_ref(), signers)?;
+        keep(&self.file, &self.folder, &signed, self.chain.as_ref())
+    }
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {

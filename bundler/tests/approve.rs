@@ -66,6 +66,15 @@ impl Desk {
         (output.status.code().unwrap(), said)
     }
 
+    /// What a person reads on standard output.
+    fn text(&self, arguments: &str) -> String {
+        let mut consign = Command::new(env!("CARGO_BIN_EXE_consign"));
+        consign.current_dir(&self.0).args(arguments.split(' ')).arg("--quiet");
+        consign.env_remove("CONSIGN_KEY_FILE").env_remove("CONSIGN_KEY_PASSPHRASE_FILE").env_remove("SSH_AUTH_SOCK");
+        let output = consign.stdin(std::process::Stdio::null()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     fn ok(&self, arguments: &str) -> Value {
         let (code, said) = self.run(arguments);
         assert_eq!(code, 0, "{arguments}: {said}");
@@ -107,7 +116,11 @@ fn a_root_is_published_when_enough_people_have_signed_it() {
     assert_eq!(begun["own"]["signed"].as_array().unwrap().len(), 1);
     assert_eq!(desk.refused("build --key keys/ci", 2), "root-missing", "a half-signed root is none");
     assert_eq!(desk.refused("keys sign-root trust/1.root.draft.json --key keys/alice", 12), "key-unknown");
-    assert_eq!(desk.refused("keys sign-root trust/1.root.draft.json", 2), "usage");
+    let before = fs::read(desk.at("trust/1.root.draft.json")).unwrap();
+    let shown = desk.ok("keys sign-root trust/1.root.draft.json");
+    assert_eq!((&shown["published"], &shown["changes"]["after"]), (&Value::from(false), &Value::Null));
+    assert_eq!(shown["changes"]["roles"][1]["added"].as_array().unwrap().len(), 3, "{shown}");
+    assert_eq!(fs::read(desk.at("trust/1.root.draft.json")).unwrap(), before, "without a key nothing is signed");
     let done = desk.ok("keys sign-root trust/1.root.draft.json --key keys/root2");
     assert_eq!(done["published"], true);
     assert!(!desk.at("trust/1.root.draft.json").exists());
@@ -133,6 +146,14 @@ fn a_rotation_needs_the_old_threshold_and_revokes() {
     // Until it is complete, the old root is the one that counts.
     desk.ok("build --key keys/ci --key keys/alice --key keys/bob");
     assert_eq!(desk.ok(&format!("verify {BUNDLE}"))["root"]["version"], 1);
+    let text = desk.text("keys sign-root trust/2.root.draft.json");
+    let bob = fs::read_to_string(desk.at("keys/bob.pub")).unwrap();
+    for expected in ["against root 1 of domain demo", "floor of demo: sequence 7", bob.trim(), "  by its own   1 of 2"]
+    {
+        assert!(text.contains(expected), "no `{expected}` in {text}");
+    }
+    // What is signed is shown although the key that is to sign it is none.
+    assert!(desk.text("keys sign-root trust/2.root.draft.json --key keys/nobody").contains(bob.trim()));
     desk.ok("keys sign-root trust/2.root.draft.json --key keys/root2");
     assert_eq!(desk.refused("build --key keys/ci --key keys/bob", 12), "key-unknown", "bob is revoked");
     desk.ok("build --key keys/ci --key keys/alice --key keys/carol --passphrase-file keys/pass");
@@ -229,6 +250,71 @@ fn a_request_that_was_changed_on_the_way_is_refused() {
 }
 
 #[test]
+fn no_difference_is_never_told_of_what_was_not_compared() {
+    let desk = Desk::with_root();
+    desk.ok("build --key keys/ci --key keys/alice --key keys/bob");
+    desk.build_next();
+    desk.ok(&format!("approve --request {NEXT} --against {BUNDLE} -o r.json"));
+    let mut request: Value = serde_json::from_slice(&fs::read(desk.at("r.json")).unwrap()).unwrap();
+    request.as_object_mut().unwrap().remove("blobs").unwrap();
+    request["word"]["note"] = Value::from("monthly\nagainst 1.1.0:\r\n  no difference\u{1b}[2K");
+    request["word"]["bundle"] = Value::from("a\n  root       the one of yours");
+    fs::write(desk.at("r.json"), request.to_string()).unwrap();
+    let text = desk.text("approve r.json");
+    for expected in
+        ["THE OBJECTS DIFFER AND COULD NOT BE COMPARED", "fields of the release that differ: state", "\\u{a}"]
+    {
+        assert!(text.contains(expected), "no `{expected}` in {text}");
+    }
+    // It is shown although the key that is to sign it is none.
+    assert!(desk.text("approve r.json --key keys/nobody").contains("what is signed:"));
+    // What a courier wrote stays on its line.
+    assert!(!text.lines().any(|line| line.trim_start().starts_with("no difference")), "{text}");
+    assert_eq!(text.lines().filter(|line| line.starts_with("  root ")).count(), 1, "{text}");
+    let shown = desk.ok("approve r.json");
+    assert_eq!((&shown["sameRelease"], &shown["objectsCompared"]), (&Value::from(false), &Value::from(false)));
+    assert_eq!(shown["difference"]["fields"], serde_json::json!(["state"]));
+
+    desk.ok(&format!("approve --request {BUNDLE} --against {BUNDLE} -o same.json"));
+    assert_eq!(desk.ok("approve same.json")["sameRelease"], true);
+    assert!(desk.text("approve same.json").contains("  no difference in the release: it is the same one"));
+}
+
+#[test]
+fn a_last_release_by_revoked_approvers_is_marked() {
+    let desk = Desk::with_root();
+    desk.ok("build --key keys/ci --key keys/alice --key keys/bob");
+    let marked = |request: &str| desk.text(&format!("approve {request}")).contains("HAVE BEEN REVOKED SINCE");
+    desk.build_next();
+    desk.ok(&format!("approve --request {NEXT} --against {BUNDLE} -o before.json"));
+    assert!(!marked("before.json"));
+    desk.ok("keys rotate --revoke keys/bob.pub --key keys/root1 --key keys/root2");
+    // The request was made under root 1 and says so; the root of this desk is newer.
+    assert!(marked("before.json"));
+    let today = &desk.ok("approve before.json")["previous"]["approvalToday"];
+    assert_eq!((today["signed"].as_array().unwrap().len(), &today["need"]), (1, &Value::from(2)));
+    // Who has revoked nobody's key is not disturbed by a key that counts no more and was not needed.
+    desk.ok("build --key keys/ci --key keys/alice --key keys/carol --passphrase-file keys/pass");
+    desk.ok(&format!("approve --request {NEXT} --against {NEXT} -o after.json"));
+    assert!(!marked("after.json"));
+}
+
+#[test]
+fn a_release_of_another_product_is_no_last_one() {
+    let desk = Desk::with_root();
+    desk.ok("build --key keys/ci --key keys/alice --key keys/bob");
+    desk.edit("release.yaml", "product: demo", "product: other");
+    desk.commit();
+    desk.ok("lock --update");
+    desk.ok("build --key keys/ci");
+    assert_eq!(
+        desk.refused(&format!("approve --request other-1.0.0.consign --against {BUNDLE} -o r.json"), 2),
+        "request-other"
+    );
+    assert!(!desk.at("r.json").exists());
+}
+
+#[test]
 fn approvers_sign_statements_too() {
     let desk = Desk::with_root();
     desk.ok("build --key keys/ci --key keys/alice --key keys/bob");
@@ -239,6 +325,40 @@ fn approvers_sign_statements_too() {
     desk.ok("approve grant.json --key keys/bob");
     assert_eq!(desk.ok("carry grant.json")["statements"], 1);
     assert_eq!(desk.refused("approve trust/1.root.json --key keys/alice", 11), "document-malformed");
+}
+
+#[test]
+fn a_statement_is_shown_before_it_is_signed_and_has_the_fields_of_its_kind() {
+    let desk = Desk::with_root();
+    let secrets = serde_json::json!({
+        "_type": "site-secrets", "domain": "demo", "site": "clinic", "serial": 3, "recipient": "age1x",
+        "secrets": [{"namespace": "demo", "name": "db", "keys": ["password"]}], "message": "YWdlLWVuY3J5cHRpb24ub3JnL3Yx",
+    });
+    let write = |statement: &Value| {
+        let bytes = consign_format::trust::envelope::seal(statement, &[]).unwrap();
+        fs::write(desk.at("s.json"), &bytes).unwrap();
+        bytes
+    };
+    let before = write(&secrets);
+    // Shown, although the key that is to sign it is none.
+    for arguments in ["approve s.json", "approve s.json --key keys/nobody"] {
+        let text = desk.text(arguments);
+        for expected in ["what is signed:", "\"site\": \"clinic\"", "\"password\"", "(28 characters, encrypted"] {
+            assert!(text.contains(expected), "no `{expected}` in {text}");
+        }
+        assert_eq!(fs::read(desk.at("s.json")).unwrap(), before);
+    }
+    desk.ok("approve s.json --key keys/alice");
+    desk.ok("approve s.json --key keys/bob");
+    assert_eq!(desk.ok("carry s.json")["statements"], 1);
+
+    for (field, to) in [("extra", Value::from(1)), ("serial", Value::from("3")), ("domain", Value::from("other"))] {
+        let mut statement = secrets.clone();
+        statement[field] = to;
+        let before = write(&statement);
+        assert_eq!(desk.refused("approve s.json --key keys/alice", 11), "document-malformed", "{field}");
+        assert_eq!(fs::read(desk.at("s.json")).unwrap(), before, "{field}");
+    }
 }
 
 /// The bundle before and after a merge, and the request that was merged.

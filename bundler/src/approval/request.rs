@@ -18,7 +18,8 @@ use consign_format::carriage::{Carriage, Place};
 use consign_format::error::Failure;
 use consign_format::release::ReleaseManifest;
 use consign_format::trust::chain::{Asked, Awaiting};
-use consign_format::trust::keys::{self, SignError, Signer};
+use consign_format::trust::envelope::{self, Envelope, Signature};
+use consign_format::trust::keys::{self, Progress, SignError, Signer};
 use consign_format::trust::roots::RootChain;
 use consign_format::{Digest, Limits, canonical, state};
 use consign_registry::manifest::{Manifest, Pointers};
@@ -97,6 +98,8 @@ pub struct Examined {
     pub asked: Asked,
     /// The last approved release, by its own approvers' signatures.
     pub previous: Option<Asked>,
+    /// How many of them the newest root still counts, and how many it asks for.
+    pub previous_today: Option<Progress>,
     /// What differs from it.
     pub difference: Option<Difference>,
     /// Whether the objects of both were there to be compared.
@@ -267,6 +270,11 @@ impl Request {
         let release = canonical::to_vec(&self.release).map_err(SignError::from)?;
         let asked = roots.asked(&self.targets_bytes()?, &release)?;
         let previous = self.previous.as_ref().map(|previous| previous.examine(&files)).transpose()?;
+        if let Some(other) = previous.as_ref().filter(|other| other.approval.product != asked.approval.product) {
+            let (product, previous) = (asked.approval.product.clone(), other.approval.product.clone());
+            return Err(ApprovalError::OtherProduct { product, previous }.into());
+        }
+        let previous_today = self.previous.as_ref().map(|previous| previous.today(&roots)).transpose()?;
         let (mut difference, mut objects_compared) = (None, false);
         if let Some(previous) = &previous {
             let (old, new) = (self.objects(&previous.release)?, self.objects(&asked.release)?);
@@ -277,7 +285,8 @@ impl Request {
             };
             difference = Some(compare(&side(&previous.release, old), &side(&asked.release, new)));
         }
-        Ok(Examined { roots, asked, previous, difference, objects_compared, word: self.word.clone() })
+        let word = self.word.clone();
+        Ok(Examined { roots, asked, previous, previous_today, difference, objects_compared, word })
     }
 
     fn objects(&self, release: &ReleaseManifest) -> Result<Option<Vec<Value>>, Failure> {
@@ -308,5 +317,19 @@ impl Previous {
         let asked = chain.asked(&bytes(&self.targets)?, &bytes(&self.release)?)?;
         asked.progress.demand("targets.json", "targets")?;
         Ok(asked)
+    }
+    /// How far its signatures come under the newest root. The request chooses the root of its time; whoever stole a key
+    /// that was revoked since would choose the one before.
+    fn today(&self, roots: &RootChain) -> Result<Progress, Failure> {
+        let bytes = canonical::to_vec(&self.targets).map_err(SignError::from)?;
+        let envelope = Envelope::parse("targets.json", &bytes)?;
+        let count = |signatures: &[Signature]| -> Result<Progress, Failure> {
+            let bytes = envelope::seal(&value(envelope.signed())?, signatures).map_err(SignError::from)?;
+            Ok(roots.progress(&Envelope::parse("targets.json", &bytes)?, "targets")?)
+        };
+        // One by one: a signature that does not count today says nothing about the others.
+        let all = envelope.signatures().iter().cloned();
+        let kept: Vec<Signature> = all.filter(|one| count(std::slice::from_ref(one)).is_ok()).collect();
+        count(&kept)
     }
 }

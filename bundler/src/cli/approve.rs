@@ -25,8 +25,8 @@ use shown::Shown;
 ///   consign approve request.json --key KEY       shows it and signs it; the file goes on to the next approver, or back
 ///   consign approve --merge BUNDLE request.json  puts the signatures into the bundle, in place
 ///
-/// It signs statements too: site records and downgrade grants, given as their files. Approve before a bundle is split or
-/// encrypted.
+/// It signs statements too: site records, downgrade grants and secrets of a site, given as their files. Approve before a
+/// bundle is split or encrypted.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -122,36 +122,39 @@ fn approve(args: &Args, file: &Path, world: &World<'_>) -> Result<(), Failure> {
     if roots.is_none() {
         world.terminal.warn("the request's root is not held against one of yours; compare its fingerprint");
     }
-    let signers = args.keys.open(world, None)?;
     let mut shown = Shown::of(&examined, roots.is_some());
-    if !signers.is_empty() {
-        world.terminal.say(shown.text());
-        request.sign(&examined.roots, &signers)?;
-        shown.approval = request.examine(roots.as_ref())?.asked.progress;
-        durable::write_file(file, request.to_text().as_bytes(), 0o644)?;
-        let next = match shown.approval.is_complete() {
-            true => format!("next: `consign approve --merge {} {}`", examined.word.bundle, file.display()),
-            false => "next: the file goes to another approver".to_owned(),
-        };
-        world.terminal.result(&shown, format!("signed: {}\n  {next}", count(&shown.approval)));
+    if !args.keys.are_given() {
+        let next = format!("next: `consign approve {} --key KEY` signs this", file.display());
+        world.terminal.result(&shown, format!("{}\n{next}", shown.text()));
         return Ok(());
     }
-    world
-        .terminal
-        .result(&shown, format!("{}\nnext: `consign approve {} --key KEY` signs this", shown.text(), file.display()));
+    world.terminal.say(shown.text());
+    request.sign(&examined.roots, &args.keys.open(world, None)?)?;
+    shown.approval = request.examine(roots.as_ref())?.asked.progress;
+    durable::write_file(file, request.to_text().as_bytes(), 0o644)?;
+    let next = match shown.approval.is_complete() {
+        true => format!("next: `consign approve --merge BUNDLE {}`", file.display()),
+        false => "next: the file goes to another approver".to_owned(),
+    };
+    world.terminal.result(&shown, format!("signed: {}\n  {next}", count(&shown.approval)));
     Ok(())
 }
 
 fn approve_statement(args: &Args, file: &Path, world: &World<'_>) -> Result<(), Failure> {
     let roots = sign::read_roots(&args.trust)?;
-    let signers = args.keys.open(world, None)?;
-    let stated = statement::approve(file, &roots, &signers)?;
-    let content = serde_json::to_string_pretty(&stated.statement).unwrap_or_default();
-    let next = match (stated.approval.is_complete(), signers.is_empty()) {
-        (true, _) => format!("next: `consign carry {}` makes a bundle of it", file.display()),
-        (false, true) => format!("next: `consign approve {} --key KEY` signs this", file.display()),
-        (false, false) => "next: the file goes to another approver".to_owned(),
-    };
-    world.terminal.result(&stated, format!("{content}\napproval: {}\n{next}", count(&stated.approval)));
+    let stated = statement::read(file, &roots)?;
+    let shown = shown::statement(&stated.statement);
+    let said = |stated: &statement::Stated, next: &str| format!("approval: {}\nnext: {next}", count(&stated.approval));
+    let carry = format!("`consign carry {}` makes a bundle of it", file.display());
+    if !args.keys.are_given() {
+        let sign = format!("`consign approve {} --key KEY` signs this", file.display());
+        let next = if stated.approval.is_complete() { &carry } else { &sign };
+        world.terminal.result(&stated, format!("{shown}\n{}", said(&stated, next)));
+        return Ok(());
+    }
+    world.terminal.say(shown);
+    let stated = stated.sign(&roots, &args.keys.open(world, None)?)?;
+    let next = if stated.approval.is_complete() { &carry } else { "the file goes to another approver" };
+    world.terminal.result(&stated, format!("signed: {}", said(&stated, next)));
     Ok(())
 }

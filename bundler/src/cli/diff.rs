@@ -8,6 +8,7 @@ use consign_terminal::bytes;
 use serde::Serialize;
 
 use super::World;
+use super::one_line::one_line;
 use crate::bundle::{self, Trust};
 use crate::difference::{Change, Difference, ObjectChange, Side, compare};
 
@@ -74,13 +75,17 @@ pub(super) fn lines_of(difference: &Difference) -> Vec<String> {
     let named = |what: &str, name: &String, change: &Change| format!("{what} {name}: {}", shown(change));
     lines.extend(difference.images.iter().map(|(name, change)| named("image", name, change)));
     lines.extend(difference.files.iter().map(|(name, change)| named("file", name, change)));
-    lines
+    if !difference.fields.is_empty() {
+        let fields: Vec<&str> = difference.fields.iter().map(String::as_str).collect();
+        lines.push(format!("fields of the release that differ: {}", fields.join(", ")));
+    }
+    lines.iter().map(|line| one_line(line)).collect()
 }
 
 fn shown(change: &Change) -> String {
     let side = |value: &Option<String>| match value {
         Some(text) if text.chars().count() > 120 => format!("{}...", text.chars().take(117).collect::<String>()),
-        Some(text) => text.replace('\n', "\\n"),
+        Some(text) => text.clone(),
         None => "nothing".to_owned(),
     };
     format!("{} -> {}", side(&change.from), side(&change.to))

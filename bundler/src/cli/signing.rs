@@ -56,6 +56,11 @@ impl PassphraseArgs {
 }
 
 impl KeyArgs {
+    /// Whether a key was named at all.
+    pub(super) fn are_given(&self) -> bool {
+        !self.key.is_empty() || self.sign_command.is_some()
+    }
+
     /// Opens every signer that was named, or the one in `default` where none was.
     pub(super) fn open<'a>(
         &self,

@@ -7,11 +7,19 @@ use consign_format::trust::fingerprint;
 use consign_format::trust::keys::Progress;
 use consign_terminal::bytes;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::super::diff::lines_of;
 use super::super::keys::count;
+use super::super::one_line::one_line;
 use crate::approval::request::{Examined, Word};
 use crate::difference::Difference;
+
+/// Said where the request has no objects, and need not have them.
+const OBJECTS_SAME: &str = "  the objects are the same, by the digest of the state";
+/// Said where somebody left them out: the requester, because there are too many, or a courier.
+const NOT_COMPARED: &str = "  THE OBJECTS DIFFER AND COULD NOT BE COMPARED: they are not in the request; `consign diff` on \
+                            the bundles compares them";
 
 /// A request, as it is shown.
 #[derive(Serialize)]
@@ -26,6 +34,8 @@ pub(super) struct Shown<'a> {
     previous: Option<Last<'a>>,
     difference: Option<&'a Difference>,
     objects_compared: bool,
+    /// Whether it is the last approved release itself, by its digest.
+    same_release: bool,
     /// What no signature covers.
     word: &'a Word,
 }
@@ -37,6 +47,12 @@ struct Last<'a> {
     version: &'a str,
     sequence: u64,
     release_digest: Digest,
+    /// How far its approvers' signatures come under the newest root.
+    approval_today: Option<&'a Progress>,
+    #[serde(skip)]
+    approval: &'a Approval,
+    #[serde(skip)]
+    state: Digest,
 }
 
 impl<'a> Shown<'a> {
@@ -45,7 +61,12 @@ impl<'a> Shown<'a> {
             version: &asked.approval.version,
             sequence: asked.approval.sequence,
             release_digest: asked.release_digest,
+            approval_today: examined.previous_today.as_ref(),
+            approval: &asked.approval,
+            state: asked.release.state,
         };
+        let same_release =
+            examined.previous.as_ref().is_some_and(|last| last.release_digest == examined.asked.release_digest);
         Shown {
             signed: &examined.asked.approval,
             release_digest: examined.asked.release_digest,
@@ -56,6 +77,7 @@ impl<'a> Shown<'a> {
             previous: examined.previous.as_ref().map(last),
             difference: examined.difference.as_ref(),
             objects_compared: examined.objects_compared,
+            same_release,
             word: &examined.word,
         }
     }
@@ -67,7 +89,8 @@ impl<'a> Shown<'a> {
         lines.push("only the requester's word:".to_owned());
         lines.push(format!("  bundle     {}, {}", self.word.bundle, bytes(self.word.bytes)));
         lines.extend(self.word.note.iter().map(|note| format!("  note       {note}")));
-        lines.join("\n")
+        // Each is one line, whatever a courier wrote into a field.
+        lines.iter().map(|line| one_line(line)).collect::<Vec<_>>().join("\n")
     }
 
     fn signed_lines(&self) -> Vec<String> {
@@ -89,13 +112,31 @@ impl<'a> Shown<'a> {
             return vec!["no last approved release was named, so nothing is compared".to_owned()];
         };
         let mut lines = vec![format!("against {}, sequence {}, which is approved:", last.version, last.sequence)];
-        if !self.objects_compared {
-            lines.push("  the objects are not in the request: `consign diff` on the bundles compares them".to_owned());
+        lines.extend(
+            last.approval_today
+                .filter(|today| !today.is_complete())
+                .map(|today| format!("  APPROVED BY KEYS THAT HAVE BEEN REVOKED SINCE: today it has {}", count(today))),
+        );
+        let (was, is) = (last.approval, self.signed);
+        if was.audience != is.audience {
+            lines.push(format!("  for {} -> {}", audience_text(&was.audience), audience_text(&is.audience)));
         }
-        if difference.is_empty() {
-            lines.push("  no difference".to_owned());
+        if was.minimum_installer != is.minimum_installer {
+            lines.push(format!("  installer {} -> {}", was.minimum_installer, is.minimum_installer));
+        }
+        if self.same_release {
+            lines.push("  no difference in the release: it is the same one, by its digest".to_owned());
+            return lines;
+        }
+        if !self.objects_compared {
+            lines.push(if last.state == self.release.state { OBJECTS_SAME } else { NOT_COMPARED }.to_owned());
         }
         lines.extend(lines_of(difference).into_iter().map(|line| format!("  {line}")));
+        if !difference.build_fields.is_empty() {
+            let build: Vec<&str> = difference.build_fields.iter().map(String::as_str).collect();
+            let but = if difference.is_empty() { "nothing differs but" } else { "and" };
+            lines.push(format!("  {but} how it was built: {}", build.join(", ")));
+        }
         lines
     }
 }
@@ -139,4 +180,15 @@ fn release_lines(release: &ReleaseManifest) -> Vec<String> {
         format!("  SECRET INSIDE {}/{}: {reason}", secret.namespace, secret.name)
     }));
     lines
+}
+
+/// A statement, field by field. The values of secrets are a cipher that tells nobody anything: only their length is shown.
+pub(super) fn statement(statement: &Value) -> String {
+    let mut shown = statement.clone();
+    if let Some(Value::String(message)) = shown.get_mut("message") {
+        *message = format!("({} characters, encrypted to the recipient)", message.len());
+    }
+    let text = serde_json::to_string_pretty(&shown).unwrap_or_default();
+    let lines: Vec<String> = text.lines().map(one_line).collect();
+    format!("what is signed:\n{}", lines.join("\n"))
 }
