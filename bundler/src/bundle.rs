@@ -22,10 +22,11 @@ use crate::medium::Medium;
 pub mod kept;
 
 /// Whom to trust.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Trust {
-    /// This root, byte for byte; the bundle's roots must be it, or follow from it.
-    Root(Vec<u8>),
+    /// These roots, byte for byte; the bundle's must be among them, or follow from them. The newest of all decides, so
+    /// that a bundle which carries fewer cannot bring a revoked key back.
+    Chain(Box<RootChain>),
     /// The bundle's first root, if its file has this digest.
     Fingerprint(Fingerprint),
     /// The bundle's own roots. Says that the bundle is whole, not who made it.
@@ -125,7 +126,7 @@ pub(crate) fn vouch<R: Read>(source: R, trust: &Trust) -> Result<Open<R>, Failur
     let opened = OpenedBundle::open(source, Limits::DEFAULT)?;
     let first = opened.roots().first().ok_or(BundleError::NoRoot)?;
     let enrolled = match trust {
-        Trust::Root(root) => RootChain::enrol(root, None)?,
+        Trust::Chain(roots) => roots.as_ref().clone(),
         Trust::Fingerprint(fingerprint) => RootChain::enrol_by(first, Some(fingerprint))?,
         Trust::Own => RootChain::enrol(first, None)?,
     };

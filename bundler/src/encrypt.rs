@@ -3,7 +3,7 @@
 //! The file gets its name when the last byte was found to be the signed one; until then there is none.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -62,6 +62,16 @@ pub enum EncryptError {
         /// The file.
         path: PathBuf,
     },
+    /// Two records of a site claim to be the newest.
+    #[error("two records of site `{site}` have serial {serial} and say different things; one is {}", path.display())]
+    Ambiguous {
+        /// The site.
+        site: Name,
+        /// The serial.
+        serial: u64,
+        /// The file of the second.
+        path: PathBuf,
+    },
     /// The bundle is encrypted.
     #[error("{} is encrypted already", path.display())]
     Already {
@@ -74,7 +84,7 @@ impl Coded for EncryptError {
     fn code(&self) -> Code {
         match self {
             EncryptError::NoRecipient { .. } => codes::RECIPIENT_INVALID,
-            EncryptError::Already { .. } => codes::USAGE,
+            EncryptError::Ambiguous { .. } | EncryptError::Already { .. } => codes::USAGE,
         }
     }
 
@@ -82,6 +92,9 @@ impl Coded for EncryptError {
         let hint = match self {
             EncryptError::NoRecipient { .. } => {
                 "make the record again from an enrolment request of a site that has an age key"
+            }
+            EncryptError::Ambiguous { .. } => {
+                "find out which one the site has; sign the right one anew with a higher serial: `consign site record`"
             }
             EncryptError::Already { .. } => "encrypt the plain bundle, to all recipients at once",
         };
@@ -144,18 +157,36 @@ fn open_plain<'a>(path: &Path, progress: &'a dyn Progress) -> Result<Medium<'a>,
 }
 
 /// Whom it is encrypted to, each once. A record counts only if the bundle's own approvers have signed it: a courier
-/// who exchanged one would be a recipient.
+/// who exchanged one would be a recipient. Of each site the record with the highest serial counts: the one before may
+/// name a key that was lost.
 fn resolve(to: &[To], roots: &RootChain) -> Result<BTreeSet<Recipient>, Failure> {
     let mut recipients = BTreeSet::new();
+    let mut newest = BTreeMap::<Name, (SiteRecord, &PathBuf)>::new();
+    let mut rivals = BTreeMap::<Name, &PathBuf>::new();
     for one in to {
-        recipients.insert(match one {
-            To::Recipient(recipient) => recipient.clone(),
-            To::Record { path, bytes } => {
-                let record: SiteRecord = roots.statement(&path.display().to_string(), bytes)?;
-                let unnamed = || EncryptError::NoRecipient { site: record.site.clone(), path: path.clone() };
-                record.recipient.as_deref().ok_or_else(unnamed)?.parse()?
+        let (path, bytes) = match one {
+            To::Record { path, bytes } => (path, bytes),
+            To::Recipient(recipient) => {
+                recipients.insert(recipient.clone());
+                continue;
             }
-        });
+        };
+        let record: SiteRecord = roots.statement(&path.display().to_string(), bytes)?;
+        match newest.get(&record.site) {
+            Some((known, _)) if known.serial > record.serial || *known == record => {}
+            Some((known, _)) if known.serial == record.serial => drop(rivals.insert(record.site, path)),
+            _ => {
+                rivals.remove(&record.site);
+                newest.insert(record.site.clone(), (record, path));
+            }
+        }
+    }
+    for (site, (record, path)) in newest {
+        if let Some(rival) = rivals.get(&site) {
+            return Err(EncryptError::Ambiguous { site, serial: record.serial, path: rival.to_path_buf() }.into());
+        }
+        let unnamed = || EncryptError::NoRecipient { site, path: path.clone() };
+        recipients.insert(record.recipient.as_deref().ok_or_else(unnamed)?.parse()?);
     }
     Ok(recipients)
 }

@@ -106,6 +106,30 @@ impl Rewriting {
     }
 }
 
+/// Makes way for a new bundle under the name of an old one: a head that waits beside it goes away for good, or it would
+/// be read over the new bundle. If it is the old bundle's it is put in place first, so that the old one is whole should
+/// the new one not get its name. Others are kept out for as long as what is returned lives.
+///
+/// # Errors
+/// [`ReheadError::Busy`]; what the disk says.
+pub fn make_way(bundle: &Path) -> Result<Option<File>, Failure> {
+    let path = front::path(bundle);
+    let locked = if bundle.is_file() { Some(lock(bundle)?) } else { None };
+    if std::fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(locked);
+    }
+    if let (Some(file), Ok(Some(head))) = (&locked, waiting(bundle)) {
+        match finish(bundle, file, &head) {
+            Err(error) if error.code() != codes::HEAD_FOREIGN => return Err(error),
+            _ => {}
+        }
+    }
+    let folder = Folder::open(&durable::parent_of(bundle))?;
+    folder.remove_file(path.file_name().unwrap_or_default())?;
+    folder.sync()?;
+    Ok(locked)
+}
+
 fn finish(bundle: &Path, file: &File, head: &[u8]) -> Result<(), Failure> {
     let path = front::path(bundle);
     let foreign = || ReheadError::Foreign { head: path.clone(), bundle: bundle.to_owned() };

@@ -19,6 +19,7 @@ use consign_registry::durable::{Existing, Step};
 use crate::approval;
 use crate::pack::Unsigned;
 use crate::plan::Plan;
+use crate::rehead;
 
 /// The folder of roots, beside `release.yaml`.
 pub const TRUST_FOLDER: &str = "trust";
@@ -246,6 +247,7 @@ pub fn seal(
     draft.sync()?;
     draft.file().write_all_at(&head, 0).map_err(|e| draft.error(Step::Write, e))?;
     let path = folder.join(name);
+    let _others_kept_out = rehead::make_way(&path)?;
     draft.commit(std::ffi::OsStr::new(name), Existing::Replace)?;
     Ok(Signed { path, release, bundle_id, length, approval })
 }

@@ -178,9 +178,21 @@ impl Order<'_> {
         let mut kept = Kept::default();
         let manifests = vouched.release.blobs.iter().filter(|blob| matches!(blob.role, Role::Index | Role::Manifest));
         manifests.for_each(|blob| kept.want(blob.digest, Limits::DEFAULT.manifest));
-        let (listing, release) = (Listing::of(vouched), vouched.release.clone());
+        places::named(&vouched.release).for_each(|digest| kept.want(digest, Limits::DEFAULT.manifest));
+        let (mut listing, release) = (Listing::of(vouched), vouched.release.clone());
         open.read_all_keeping(&mut kept)?;
-        Ok((listing, places::places(&release, &kept)))
+        // What an index names is a manifest, whatever its role says; each round reads what the one before has named.
+        for _ in 0..places::DEPTH {
+            let unread = places::unread(&release, &kept);
+            if unread.is_empty() {
+                break;
+            }
+            unread.iter().for_each(|digest| kept.want(*digest, Limits::DEFAULT.manifest));
+            self.open(progress)?.read_only(&mut kept)?;
+        }
+        let (places, unopened) = places::places(&release, &kept);
+        listing.not_unpacked.extend(unopened);
+        Ok((listing, places))
     }
 
     fn lay_out(

@@ -160,6 +160,95 @@ fn a_rotation_needs_the_old_threshold_and_revokes() {
     assert_eq!(desk.ok(&format!("verify {BUNDLE}"))["root"]["version"], 2);
 }
 
+/// The bundle carries root 1 alone; root 2, which revokes one of its approvers, lies at the desk.
+#[test]
+fn a_revocation_reaches_the_desk_though_the_bundle_does_not_carry_it() {
+    let desk = Desk::with_root();
+    desk.ok("build --key keys/ci --key keys/alice --key keys/bob");
+    let recipient = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+    fs::create_dir(desk.at("out")).unwrap();
+    let verify = format!("verify {BUNDLE}");
+    desk.ok(&verify);
+    desk.ok("keys rotate --revoke keys/bob.pub --key keys/root1");
+    desk.ok("keys sign-root trust/2.root.draft.json --key keys/root2");
+    fs::write(desk.at("report"), "clean").unwrap();
+    for command in [
+        verify.clone(),
+        format!("verify {BUNDLE} --root trust/1.root.json --root trust/2.root.json"),
+        format!("unpack --for-scan {BUNDLE} out/laid"),
+        format!("export --oci out/oci {BUNDLE}"),
+        format!("encrypt {BUNDLE} --to {recipient} -o out/encrypted"),
+        format!("attest-scan {BUNDLE} --report report --key keys/alice"),
+        format!("grant {BUNDLE} --site clinic --from 9999999999 --key keys/alice -o out/grant.json"),
+    ] {
+        let code = desk.refused(&command, 12);
+        assert!(["below-threshold", "signature-invalid"].contains(&code.as_str()), "{command}: {code}");
+    }
+    assert_eq!(fs::read_dir(desk.at("out")).unwrap().count(), 0);
+    // Who is asked to believe root 1 alone knows of no revocation; and roots are named in their order.
+    desk.ok(&format!("{verify} --root trust/1.root.json"));
+    desk.refused(&format!("{verify} --root trust/2.root.json --root trust/1.root.json"), 2);
+    // A bundle that carries both is fine.
+    desk.ok("build --key keys/ci --key keys/alice --key keys/carol --passphrase-file keys/pass");
+    assert_eq!(desk.ok(&verify)["root"]["version"], 2);
+}
+
+#[test]
+fn of_each_site_the_newest_record_is_encrypted_to() {
+    let desk = Desk::with_root();
+    desk.ok("build --key keys/ci --key keys/alice --key keys/bob");
+    fs::create_dir(desk.at("records")).unwrap();
+    let record = |file: &str, serial: u64, recipient: &consign_sealed::SiteKey| {
+        let recipient = recipient.recipient();
+        let receipt = "1".repeat(64);
+        desk.ok(&format!(
+            "site record --site ward-7 --serial {serial} --receipt-key {receipt} --recipient {recipient} \
+             --key keys/alice -o records/{file}"
+        ));
+        desk.ok(&format!("approve records/{file} --key keys/bob"));
+    };
+    let encrypt = format!("encrypt {BUNDLE} --to records -o encrypted");
+    let [old, new, other] = [0; 3].map(|_| consign_sealed::SiteKey::generate());
+    record("b-old.json", 1, &old);
+    record("a-new.json", 2, &new);
+    assert_eq!(desk.ok(&encrypt)["recipients"], 1);
+    let readable = |key: &consign_sealed::SiteKey| {
+        let silent = consign_terminal::Silent;
+        consign_bundler::medium::Medium::open(&desk.at("encrypted"), Some(key), &silent).is_ok()
+    };
+    assert!(readable(&new) && !readable(&old));
+    fs::copy(desk.at("records/a-new.json"), desk.at("records/c-again.json")).unwrap();
+    assert_eq!(desk.ok(&encrypt)["recipients"], 1, "the same twice is one");
+    record("d-other.json", 2, &other);
+    assert_eq!(desk.refused(&encrypt, 2), "usage");
+    record("e-newest.json", 3, &other);
+    assert_eq!(desk.ok(&encrypt)["recipients"], 1);
+    assert!(readable(&other) && !readable(&new));
+}
+
+#[test]
+fn a_head_that_waits_does_not_outlive_a_new_bundle() {
+    let desk = Desk::with_root();
+    let (old, new) = rewritten(&desk);
+    let (boundary, head) = (boundary(&desk), desk.at(&format!("{BUNDLE}.head")));
+    let build = "build --key keys/ci --key keys/carol --key keys/alice --passphrase-file keys/pass";
+    let heads = [&new[..boundary], &new[..boundary / 2], b"hello"];
+    for waiting in heads {
+        for before in [Some(&old), None] {
+            match before {
+                Some(before) => fs::write(desk.at(BUNDLE), before).unwrap(),
+                None => fs::remove_file(desk.at(BUNDLE)).unwrap(),
+            }
+            fs::write(&head, waiting).unwrap();
+            desk.ok(build);
+            assert!(!head.exists());
+            let built = fs::read(desk.at(BUNDLE)).unwrap();
+            assert!(built != new && built != old);
+            desk.ok(&format!("verify {BUNDLE}"));
+        }
+    }
+}
+
 #[test]
 fn a_signer_that_lies_leaves_nothing_behind() {
     let desk = Desk::with_root();

@@ -37,6 +37,11 @@ impl Kept {
         self.wanted.insert(digest, Wanted { limit: Limits::DEFAULT.manifest, layers: Some(layers) });
     }
 
+    /// Whether a blob was asked for, found or not.
+    pub fn is_wanted(&self, digest: &Digest) -> bool {
+        self.wanted.contains_key(digest)
+    }
+
     /// What was found, or in words why there is nothing.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(value_name = "FILE")]
     bundle: PathBuf,
     /// Whom to encrypt it to: a recipient age1…, a file of recipients (one a line, # for remarks), a signed site record,
-    /// or a folder of site records; may be repeated
+    /// or a folder of site records, of which the newest of each site counts; may be repeated
     #[arg(long, value_name = "SITES", required = true)]
     to: Vec<PathBuf>,
     /// The file to write

@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     let signers = args.keys.open(world, Some(&args.trust.join(sign::DEVELOPMENT_KEY)))?;
     let signers: Vec<&dyn Signer> = signers.iter().map(AsRef::as_ref).collect();
     let silent = consign_terminal::Silent;
-    let to = bundle::open(&args.to, &Trust::Fingerprint(roots.fingerprint().into()), &silent)?.verified.vouched;
+    let to = bundle::open(&args.to, &Trust::Chain(Box::new(roots.clone())), &silent)?.verified.vouched;
     if args.from <= to.approval.sequence {
         return Err(consign_terminal::Usage {
             message: format!("sequence {} is not above {}, that of the bundle", args.from, to.approval.sequence),

@@ -67,9 +67,17 @@ struct Walk<'a> {
     left_out: &'a mut Vec<LeftOut>,
 }
 
-/// What the headers before an entry say of it.
+/// What the headers before an entry say of it. Long names of GNU win over pax records, whichever comes first.
 #[derive(Default)]
 struct Said {
+    name: Option<Vec<u8>>,
+    target: Option<Vec<u8>>,
+    pax: Pax,
+}
+
+/// The records of one pax header; the next one replaces them all.
+#[derive(Default)]
+struct Pax {
     name: Option<Vec<u8>>,
     target: Option<Vec<u8>>,
     size: Option<u64>,
@@ -86,10 +94,14 @@ impl Walk<'_> {
             check_sum(header)?;
             let size = header.entry_size().map_err(form)?;
             match header.entry_type() {
-                EntryType::XHeader => self.pax(size, &mut said)?,
-                EntryType::XGlobalHeader => drop(self.extension(size)?),
-                EntryType::GNULongName => said.name = Some(self.long(size)?),
-                EntryType::GNULongLink => said.target = Some(self.long(size)?),
+                EntryType::XHeader => said.pax = self.pax(size)?,
+                EntryType::XGlobalHeader => {
+                    self.extension(size)?;
+                    // It is an entry of its own to Go: what was said before it is said of nothing.
+                    said = Said::default();
+                }
+                EntryType::GNULongName => said.name = self.long(size)?,
+                EntryType::GNULongLink => said.target = self.long(size)?,
                 kind => self.entry(header, kind, size, std::mem::take(&mut said))?,
             }
         }
@@ -99,10 +111,13 @@ impl Walk<'_> {
     /// An entry that has something to it: written, or noted.
     fn entry(&mut self, header: &Header, kind: EntryType, size: u64, said: Said) -> Result<(), LayerError> {
         self.tree.entry()?;
-        let name = said.name.unwrap_or_else(|| header.path_bytes().into_owned());
+        let name = said.name.or(said.pax.name).unwrap_or_else(|| header.path_bytes().into_owned());
         let at = self.folder.join(safe_path(&name));
+        let size = said.pax.size.unwrap_or(size);
         let left = match kind {
             EntryType::Directory => return Ok(()),
+            // A folder of archives older than POSIX: what follows it is a header, whatever size it claims.
+            EntryType::Regular if header.as_old().linkflag == [0] && name.ends_with(b"/") => return Ok(()),
             EntryType::Symlink => LeftOutKind::SymbolicLink,
             EntryType::Link => LeftOutKind::HardLink,
             EntryType::Char | EntryType::Block => LeftOutKind::Device,
@@ -112,10 +127,10 @@ impl Walk<'_> {
                 return self.file(&at, size);
             }
             // Whatever else has content is a file to a scanner.
-            _ => return self.file(&at, said.size.unwrap_or(size)),
+            _ => return self.file(&at, size),
         };
         // These have no content, whatever size they claim (as Go's archive/tar has it).
-        let target = said.target.or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
+        let target = said.target.or(said.pax.target).or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
         let target = target.filter(|target| !target.is_empty()).map(|target| shown(&target));
         self.left_out.push(LeftOut { at: at.display().to_string(), kind: left, target });
         Ok(())
@@ -140,25 +155,32 @@ impl Walk<'_> {
     }
 
     /// Pax records (POSIX.1-2017, pax, "Extended Header").
-    fn pax(&mut self, size: u64, said: &mut Said) -> Result<(), LayerError> {
+    fn pax(&mut self, size: u64) -> Result<Pax, LayerError> {
         let records = self.extension(size)?;
+        let mut pax = Pax::default();
         for record in tar::PaxExtensions::new(&records) {
             let record = record.map_err(form)?;
             let number = || record.value().ok().and_then(|value| value.parse().ok());
+            // A record without a value leaves what the header says.
+            let text = || Some(record.value_bytes().to_vec()).filter(|value| !value.is_empty());
             match record.key_bytes() {
-                b"path" => said.name = Some(record.value_bytes().to_vec()),
-                b"linkpath" => said.target = Some(record.value_bytes().to_vec()),
-                b"size" => said.size = Some(number().ok_or_else(|| form("a pax record has a size that is none"))?),
+                b"path" => pax.name = text(),
+                b"linkpath" => pax.target = text(),
+                b"size" if record.value_bytes().is_empty() => pax.size = None,
+                b"size" => pax.size = Some(number().ok_or_else(|| form("a pax record has a size that is none"))?),
+                // Its name, size and map lie in the records and in the content: what runs is not what is stored.
+                key if key.starts_with(b"GNU.sparse.") => return Err(form("it holds a sparse file of the pax form")),
                 _ => {}
             }
         }
-        Ok(())
+        Ok(pax)
     }
 
-    fn long(&mut self, size: u64) -> Result<Vec<u8>, LayerError> {
+    /// A long name; an empty one says nothing.
+    fn long(&mut self, size: u64) -> Result<Option<Vec<u8>>, LayerError> {
         let mut bytes = self.extension(size)?;
         bytes.truncate(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
-        Ok(bytes)
+        Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
     }
 
     fn extension(&mut self, size: u64) -> Result<Vec<u8>, LayerError> {

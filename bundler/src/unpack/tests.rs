@@ -195,6 +195,42 @@ fn a_size_in_a_pax_record_counts() {
     assert_eq!((out.names().len(), out.refused), (2, None));
 }
 
+/// Go's archive/tar keeps the records of the last header alone, and none across a global one; long names of GNU win.
+#[test]
+fn a_pax_header_replaces_what_the_one_before_it_said() {
+    let global = |layer: Layer| layer.entry(EntryType::XGlobalHeader, b"pax", b"");
+    let sized = || Layer::default().pax(&[("size", "512"), ("path", "other")]);
+    for layer in [sized().pax(&[("mtime", "1")]), global(sized())] {
+        let out = unpacked(&layer.file("a", "1").file("b", "2").end());
+        assert_eq!((out.names(), out.refused.as_deref()), (vec!["l/a", "l/b"], None));
+    }
+    let named = Layer::default().entry(EntryType::GNULongName, b"n", b"long\0").pax(&[("path", "pax")]);
+    assert_eq!(unpacked(&named.file("a", "1").file("b", "2").end()).names(), ["l/b", "l/long"]);
+    let empty = Layer::default().pax(&[("path", ""), ("size", "")]).entry(EntryType::GNULongName, b"n", b"\0");
+    assert_eq!(unpacked(&empty.file("a", "1").end()).names(), ["l/a"]);
+}
+
+#[test]
+fn a_sparse_file_of_the_pax_form_is_said_not_to_be_unpacked() {
+    for key in ["GNU.sparse.major", "GNU.sparse.map", "GNU.sparse.name", "GNU.sparse.realsize"] {
+        let out = unpacked(&Layer::default().file("a", "1").pax(&[(key, "1")]).file("b", "2").end());
+        assert_eq!((out.refused.as_deref(), out.files.len()), (Some("it holds a sparse file of the pax form"), 1));
+    }
+}
+
+/// Its size is a claim: what follows is the next header.
+#[test]
+fn a_folder_of_an_old_archive_has_no_content() {
+    let mut header = header(EntryType::Regular, b"folder/", 512);
+    header.as_old_mut().linkflag = [0];
+    header.set_cksum();
+    let layer = Layer(header.as_bytes().to_vec()).file("seen", "1");
+    assert_eq!(unpacked(&layer.end()).names(), ["l/seen"]);
+    // With the flag `0` it is a file to Go, and a name that is written without its slash.
+    let named = Layer::default().file("folder/", "content").end();
+    assert_eq!(unpacked(&named).files["l/folder"], b"content");
+}
+
 #[test]
 fn a_link_that_claims_to_have_content_hides_none() {
     let mut header = header(EntryType::Symlink, b"link", 512);

@@ -89,6 +89,10 @@ fn the_github_action_lets_good_bundles_pass_and_fails_on_others() {
     assert!(read("consign-verify.sarif").contains("digest-mismatch"));
     assert_eq!(run(&[("bundle", good.as_str())]).status.code(), Some(2), "no root was named");
     assert_eq!(run(&[("bundle", good.as_str()), root, ("domain", "other")]).status.code(), Some(14));
+    for (enforce, code) in [("True", 0), ("TRUE", 0), ("false", 0), ("yes", 2), ("", 2)] {
+        let output = run(&[("bundle", good.as_str()), root, ("enforce-expiry", enforce)]);
+        assert_eq!(output.status.code(), Some(code), "{enforce}: {}", said(&output));
+    }
     // What is no option of ours is none, whatever it looks like.
     assert_ne!(run(&[("bundle", "--help"), root]).status.code(), Some(0));
     let injected = run(&[("bundle", "$(touch injected); x.consign"), root]);
@@ -121,6 +125,10 @@ fn the_gitlab_job_does_the_same() {
     assert_eq!(failed.status.code(), Some(10), "{}", said(&failed));
     assert!(fs::read_to_string(workshop.folder.join(report)).unwrap().contains("<failure"));
     assert_eq!(run(&[("CONSIGN_BUNDLE", &good)]).status.code(), Some(2), "no root was named");
+    for (enforce, code) in [("True", 0), ("TRUE", 0), ("false", 0), ("yes", 2), ("", 2)] {
+        let output = run(&[("CONSIGN_BUNDLE", &good), root, ("CONSIGN_ENFORCE_EXPIRY", enforce)]);
+        assert_eq!(output.status.code(), Some(code), "{enforce}: {}", said(&output));
+    }
 }
 
 /// A server's bare repository with the hook, and somebody's clone.
