@@ -233,5 +233,9 @@ fn the_pre_receive_hook_keeps_out_what_does_not_verify() {
     fs::write(server.bare.join("consign/verify-policy.yaml"), policy).unwrap();
     server.put("again.consign", &good);
     server.refuses("main", "image-without-rule");
+    // A later root is looked at as well: this one is none.
+    fs::remove_file(server.bare.join("consign/verify-policy.yaml")).unwrap();
+    fs::write(server.bare.join("consign/2.root.json"), "{}").unwrap();
+    server.refuses("main", "2.root.json");
     assert!(images::run(Command::new("git").arg("-C").arg(&server.bare).args(["rev-parse", "main"])).len() > 20);
 }
