@@ -26,8 +26,6 @@ const FOR_SUITES: &[(&str, &str)] = &[
     ("strace", "strace"),
     // libFuzzer is C++.
     ("c++", "g++"),
-    ("faketime", "faketime"),
-    ("strace", "strace"),
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
