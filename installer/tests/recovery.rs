@@ -200,17 +200,23 @@ fn an_older_copy_is_lifted_by_what_the_site_still_says() {
     }
 }
 
-#[test]
-fn a_copy_from_before_a_revocation_brings_no_key_back() {
+/// A site that has taken root 2 and whose domain is torn since; its copy from before, and root 2.
+fn torn_after_a_rotation() -> (TestSite, Vec<u8>, Vec<u8>) {
     let site = running();
     let older = copy_of(&site);
     let mut next: Value = serde_json::from_slice(&root("dev")).unwrap();
     next["signed"]["version"] = 2.into();
     let second = sign(&next["signed"], &[&kit::key() as &dyn Signer]).unwrap();
     let mut draft = Draft::new("3.0", 30);
-    draft.roots.push(second);
+    draft.roots.push(second.clone());
     site.install(&draft).unwrap();
     tear(&site, "trust/domains/dev");
+    (site, older, second)
+}
+
+#[test]
+fn a_copy_from_before_a_revocation_brings_no_key_back() {
+    let (site, older, _) = torn_after_a_rotation();
     let refused = attempt(&site, Some(&older), None).unwrap_err();
     assert_eq!(refused.code(), codes::ROOT_VERSION, "{refused}");
     // One receipt that is torn does not silence the one that speaks of the root.
@@ -224,15 +230,7 @@ fn a_copy_from_before_a_revocation_brings_no_key_back() {
 
 #[test]
 fn a_root_from_headquarters_outranks_an_older_copy() {
-    let site = running();
-    let older = copy_of(&site);
-    let mut next: Value = serde_json::from_slice(&root("dev")).unwrap();
-    next["signed"]["version"] = 2.into();
-    let second = sign(&next["signed"], &[&kit::key() as &dyn Signer]).unwrap();
-    let mut draft = Draft::new("3.0", 30);
-    draft.roots.push(second.clone());
-    site.install(&draft).unwrap();
-    tear(&site, "trust/domains/dev");
+    let (site, older, second) = torn_after_a_rotation();
     // Nothing at the site speaks of root 2 any more.
     std::fs::remove_dir_all(site.store().receipts_dir()).unwrap();
     attempt(&site, Some(&older), Some(again(&second, &[("demo", 30)], None))).unwrap();
