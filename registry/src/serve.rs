@@ -18,13 +18,21 @@ use tokio::net::TcpListener;
 mod answer;
 mod body;
 mod connection;
+mod conversation;
+mod head;
 pub mod lookup;
+mod metrics;
+mod pace;
+mod places;
 mod range;
+mod refusal;
 mod route;
 pub mod shelf;
-mod stall;
+mod users;
+mod wire;
 
 pub use shelf::{Shelf, ShelfError};
+pub use users::{Users, UsersError};
 
 /// What a store must be able to answer. Called on threads that may block; `host` and `repository` have already been
 /// held against the grammar of the distribution specification.
@@ -81,22 +89,20 @@ impl From<io::Error> for ContentError {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
-    /// A request was answered; for a blob, its head was: the bytes follow.
-    Answered {
-        /// Who asked.
-        peer: SocketAddr,
-        /// `GET`, `HEAD`, …
-        method: String,
-        /// Path and query as they came. From outside: escape it before you show it on a terminal.
-        target: String,
-        /// The HTTP status.
-        status: u16,
-        /// The length of the body that was announced.
-        length: u64,
-        /// Why, when the store could not answer.
-        error: Option<String>,
+    /// A request has its answer, and the answer is about to be sent.
+    Answered(Request),
+    /// The answer ended, whole or not.
+    Ended {
+        /// What was asked and answered.
+        request: Request,
+        /// Bytes of the body that were handed to the network.
+        sent: u64,
+        /// From the request's last byte to the answer's.
+        took: Duration,
+        /// Whether that was all; otherwise the client left, was too slow, or the file was not what it was.
+        whole: bool,
     },
-    /// A connection could not be taken (out of file descriptors, a failed handshake).
+    /// A connection could not be taken (out of file descriptors, a failed handshake, too many from one address).
     NotAccepted {
         /// Who it was, if it is known.
         peer: Option<SocketAddr>,
@@ -105,41 +111,45 @@ pub enum Event {
     },
 }
 
+/// One request and its answer.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Who asked.
+    pub peer: SocketAddr,
+    /// `GET`, `HEAD`, …
+    pub method: String,
+    /// Path and query as they came. From outside: escape it before you show it on a terminal.
+    pub target: String,
+    /// What the client calls itself; from outside as well.
+    pub agent: Option<String>,
+    /// The HTTP status.
+    pub status: u16,
+    /// The length of the body that was announced.
+    pub length: u64,
+    /// Why, when the store could not answer.
+    pub error: Option<String>,
+}
+
 /// Receives the events. Must not block.
 pub type OnEvent = Arc<dyn Fn(&Event) + Send + Sync>;
-
-/// What a client must send with every request (RFC 7617). Kept as a digest.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct BasicAuth(Digest);
-
-impl BasicAuth {
-    /// The one user and password that are let in.
-    pub fn new(user: &str, password: &str) -> Self {
-        BasicAuth(Digest::of(format!("{user}:{password}").as_bytes()))
-    }
-}
-
-impl fmt::Debug for BasicAuth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BasicAuth(…)")
-    }
-}
 
 /// How to serve.
 #[derive(Clone)]
 pub struct ServeOptions {
     /// TLS; without it, plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// Who is let in; without it, everybody.
-    pub auth: Option<BasicAuth>,
+    /// Who is let in (basic authentication, RFC 7617); without it, everybody.
+    pub users: Option<Arc<Users>>,
     /// Who is told what happens.
     pub on_event: Option<OnEvent>,
     /// Connections at the same time. Further ones wait in the operating system's queue.
     pub connections: usize,
+    /// Of these, so many from one address. Further ones are told 503.
+    pub connections_per_address: usize,
     /// How long a client may take to send a request's head, and to keep an idle connection open.
     pub head_timeout: Duration,
-    /// How long a client may read nothing of an answer.
-    pub stall_timeout: Duration,
+    /// A client that takes less than 64 KiB of an answer in this time is cut, unless that was its end.
+    pub pace_window: Duration,
     /// How long answers that are under way may go on after the stop.
     pub grace: Duration,
 }
@@ -148,12 +158,13 @@ impl Default for ServeOptions {
     fn default() -> Self {
         ServeOptions {
             tls: None,
-            auth: None,
+            users: None,
             on_event: None,
             // A node opens a handful of connections, a file each; the usual limit of 1024 open files holds this twice.
             connections: 384,
+            connections_per_address: 128,
             head_timeout: Duration::from_secs(30),
-            stall_timeout: Duration::from_secs(60),
+            pace_window: Duration::from_secs(60),
             grace: Duration::from_secs(10),
         }
     }

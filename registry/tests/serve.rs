@@ -11,10 +11,11 @@ mod kit;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use consign_format::{Digest, media_type};
-use consign_registry::serve::{BasicAuth, Event, ServeOptions};
+use consign_registry::serve::{Event, ServeOptions, Users};
 use kit::{Known, SIGNATURE, Served};
 
 fn served() -> (Known, Served) {
@@ -198,7 +199,8 @@ fn refusals_have_the_codes_of_the_specification() {
 #[test]
 fn credentials_are_asked_for_where_they_are_set() {
     let (_known, shelf) = Known::new();
-    let options = ServeOptions { auth: Some(BasicAuth::new("node", "s3cret:x")), ..ServeOptions::default() };
+    let users = Users::parse(&Users::line("node", "s3cret:x").unwrap()).unwrap();
+    let options = ServeOptions { users: Some(Arc::new(users)), ..ServeOptions::default() };
     let served = Served::new(shelf, options);
     let status = |value: &str| served.request("GET", "/v2/app/manifests/1", &[("Authorization", value)]).status;
     let without = served.get("/v2/");
@@ -226,9 +228,17 @@ fn a_damaged_store_is_an_error_and_never_other_bytes() {
     let answer = served.get(&target);
     assert_eq!((answer.status, answer.code().as_str()), (500, "UNKNOWN"));
     assert!(!String::from_utf8_lossy(&answer.body).contains(path.to_str().unwrap()), "a path of the site leaks");
+    let manifest = known.blobs.path(&known.app.manifest.digest);
+    let mut bytes = std::fs::read(&manifest).unwrap();
+    bytes[20] ^= 1;
+    std::fs::remove_file(&manifest).unwrap();
+    std::fs::write(&manifest, bytes).unwrap();
+    assert_eq!(served.get("/v2/library/app/manifests/1").status, 500, "a manifest that rotted");
     served.stop();
     let told = served.events.lock().unwrap();
-    let with_reason = |event: &&Event| matches!(event, Event::Answered { status: 500, error: Some(e), .. } if e.contains(&layer.hex()));
+    let names_it = |error: &Option<String>| error.as_ref().is_some_and(|error| error.contains(&layer.hex()));
+    let with_reason =
+        |event: &&Event| matches!(event, Event::Answered(asked) if asked.status == 500 && names_it(&asked.error));
     assert_eq!(told.iter().filter(with_reason).count(), 3);
 }
 
@@ -272,7 +282,7 @@ fn a_head_without_end_is_cut() {
 fn a_client_that_reads_nothing_gives_its_place_to_the_next() {
     let (known, shelf) = Known::new();
     let layer = known.app.layers[0].digest;
-    let options = ServeOptions { connections: 1, stall_timeout: Duration::from_millis(300), ..ServeOptions::default() };
+    let options = ServeOptions { connections: 1, pace_window: Duration::from_millis(300), ..ServeOptions::default() };
     let served = Served::new(shelf, options);
     let mut deaf = TcpStream::connect(served.address).unwrap();
     for _ in 0..200 {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use consign_format::layout::{OCI_LAYOUT, REF_NAME, index_json};
 use consign_format::{Descriptor, Digest, Limits, Reference, media_type};
 use consign_registry::manifest::Manifest;
-use consign_registry::serve::{BasicAuth, ServeOptions};
+use consign_registry::serve::{ServeOptions, Users};
 use consign_registry::source::cosign_tag;
 use consign_registry::{BlobFolder, ImageSource, LocalImages, RegistryOptions, RemoteRegistry, SourceError};
 use kit::flaky::Flaky;
@@ -164,22 +164,26 @@ async fn holds(name: &str, source: &dyn ImageSource, known: &Known, signature: &
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_bytes_are_refused_everywhere() {
-    let (known, shelf) = Known::new();
+    let (known, (behind, shelf)) = (Known::new().0, Known::new());
     let served = Served::new(shelf, ServeOptions::default());
+    // Our own registry does not serve a manifest that is not what its name says; whoever stands before it may.
+    let lying = Flaky::new(served.address, true);
+    lying.change_manifest(&known.amd64.manifest.digest.to_string());
     let folder = layout(&known, &known.signature);
-    let flip = |digest: &Digest| {
+    let flip = |known: &Known, digest: &Digest| {
         let path = known.blobs.path(digest);
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[0] ^= 1;
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, bytes).unwrap();
     };
-    flip(&known.app.layers[0].digest);
-    flip(&known.amd64.manifest.digest);
+    flip(&behind, &known.app.layers[0].digest);
+    flip(&known, &known.app.layers[0].digest);
+    flip(&known, &known.amd64.manifest.digest);
     let elsewhere = tempfile::tempdir().unwrap();
     let tar = archive(&folder, elsewhere.path());
     let sources: Vec<(&str, Box<dyn ImageSource>)> = vec![
-        ("registry", Box::new(remote(served.address))),
+        ("registry", Box::new(remote(lying.address))),
         ("layout", Box::new(LocalImages::open(&folder, &Limits::DEFAULT).unwrap())),
         ("archive", Box::new(LocalImages::open(&tar, &Limits::DEFAULT).unwrap())),
     ];
@@ -384,7 +388,8 @@ async fn a_host_that_is_not_there_is_unreachable() {
 #[tokio::test(flavor = "multi_thread")]
 async fn logins_are_sent_to_their_host() {
     let (known, shelf) = Known::new();
-    let options_of = ServeOptions { auth: Some(BasicAuth::new("u", "p")), ..ServeOptions::default() };
+    let users = Users::parse(&Users::line("u", "p").unwrap()).unwrap();
+    let options_of = ServeOptions { users: Some(std::sync::Arc::new(users)), ..ServeOptions::default() };
     let served = Served::new(shelf, options_of);
     let anonymous = remote(served.address).resolve(&reference("app:1")).await;
     assert!(matches!(anonymous, Err(SourceError::Unauthorized { had_credentials: false, .. })), "{anonymous:?}");

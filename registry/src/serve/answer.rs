@@ -1,23 +1,26 @@
 //! From a request's head to its answer. Blocking, and the only place that asks the store.
 
 use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use consign_format::{Descriptor, Digest, media_type};
+use consign_format::{Descriptor, Digest, Limits, media_type, state};
 use http::header::{
-    ACCEPT_RANGES, ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST, IF_RANGE, LINK,
-    RANGE, WWW_AUTHENTICATE,
+    ACCEPT_RANGES, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST, IF_RANGE, LINK, RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
-use hyper::body::{Body, Bytes};
 use serde::Serialize;
 
 use super::body::{AnswerBody, FilePart};
 use super::lookup::{Key, key};
+use super::metrics::{self, Metrics};
 use super::range;
-use super::route::{Endpoint, Misrouted, Route, Wanted, route};
-use super::{BasicAuth, Content, ContentError};
+use super::refusal::{BLOB_UNKNOWN, ErrorCode, MANIFEST_UNKNOWN, NAME_UNKNOWN, Refusal, refuse};
+use super::route::{Endpoint, Route, Wanted, route};
+use super::{Content, ContentError, Users};
 
 const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 const DOCKER_API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -39,121 +42,76 @@ impl Answer {
     }
 }
 
-/// The error codes of the distribution specification (v1.1, §error codes) that a pull can meet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum ErrorCode {
-    BlobUnknown,
-    DigestInvalid,
-    ManifestUnknown,
-    NameInvalid,
-    NameUnknown,
-    Unauthorized,
-    Unsupported,
-    /// Not in the specification, which has none for this; `distribution` answers the same.
-    PaginationNumberInvalid,
-    /// As above.
-    Unknown,
-}
-
-#[derive(Serialize)]
-struct Errors {
-    errors: [ErrorEntry; 1],
-}
-
-#[derive(Serialize)]
-struct ErrorEntry {
-    code: ErrorCode,
-    message: &'static str,
-}
-
-/// Why there is no answer of the wanted kind.
-enum Refusal {
-    Http(StatusCode, ErrorCode, &'static str),
-    Store(ContentError),
-}
-
-impl From<ContentError> for Refusal {
-    fn from(error: ContentError) -> Self {
-        Refusal::Store(error)
-    }
-}
-
 type Answered = Result<http::Response<AnswerBody>, Refusal>;
 
-const BLOB_UNKNOWN: Refusal = Refusal::Http(StatusCode::NOT_FOUND, ErrorCode::BlobUnknown, "no such blob here");
-const NAME_UNKNOWN: Refusal = Refusal::Http(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "no such repository here");
-const MANIFEST_UNKNOWN: Refusal =
-    Refusal::Http(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown, "no such manifest here");
+/// What answers are made from.
+pub(super) struct Answers<'a> {
+    pub(super) content: &'a dyn Content,
+    pub(super) users: Option<&'a Users>,
+    pub(super) metrics: &'a Metrics,
+}
 
-/// Answers one request. Never fails: what goes wrong is an answer too.
-pub(super) fn answer(
-    content: &dyn Content,
-    auth: Option<BasicAuth>,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> Answer {
-    let mut error = None;
-    let answered = if let_in(auth, headers) {
-        route(method, uri.path(), uri.query()).map_err(misrouted).and_then(|route| ask(content, &route, headers))
-    } else {
-        Err(Refusal::Http(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, "credentials are needed"))
-    };
-    let mut response = answered.unwrap_or_else(|refusal| match refusal {
-        Refusal::Http(status, code, message) => refuse(status, code, message),
-        Refusal::Store(reason) => {
-            error = Some(reason.to_string());
-            refuse(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, "the store could not answer; see its log")
+impl Answers<'_> {
+    /// Answers one request. Never fails: what goes wrong is an answer too.
+    pub(super) fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Answer {
+        let mut error = None;
+        let mut response = self.try_answer(method, uri, headers).unwrap_or_else(|refusal| match refusal {
+            Refusal::Http(status, code, message) => refuse(status, code, message),
+            Refusal::Store(reason) => {
+                error = Some(reason.to_string());
+                let message = "the store could not answer; see its log";
+                refuse(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, message)
+            }
+        });
+        let length = response.body().length();
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        response.headers_mut().insert(DOCKER_API_VERSION, HeaderValue::from_static("registry/2.0"));
+        if method == Method::HEAD {
+            *response.body_mut() = AnswerBody::Empty;
         }
-    });
-    let length = response.body().size_hint().exact().unwrap_or(0);
-    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-    response.headers_mut().insert(DOCKER_API_VERSION, HeaderValue::from_static("registry/2.0"));
-    if method == Method::HEAD {
-        *response.body_mut() = AnswerBody::Empty;
+        Answer { response, length, error }
     }
-    Answer { response, length, error }
-}
 
-fn let_in(auth: Option<BasicAuth>, headers: &HeaderMap) -> bool {
-    let Some(expected) = auth else { return true };
-    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given =
-        given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
-    let decoded = given.and_then(|(_, coded)| STANDARD.decode(coded.trim()).ok());
-    // Digests are compared, so the time it takes tells nothing about the password.
-    decoded.is_some_and(|pair| BasicAuth(Digest::of(&pair)) == expected)
-}
-
-fn misrouted(misrouted: Misrouted) -> Refusal {
-    let (status, code, message) = match misrouted {
-        Misrouted::NotFound => (StatusCode::NOT_FOUND, ErrorCode::Unsupported, "no such endpoint"),
-        Misrouted::Method => (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, "this registry is read-only"),
-        Misrouted::TooLong => (StatusCode::URI_TOO_LONG, ErrorCode::NameInvalid, "the address is too long"),
-        Misrouted::Digest => (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid, "not a sha256 digest"),
-        Misrouted::Tag => (StatusCode::BAD_REQUEST, ErrorCode::ManifestUnknown, "not a tag"),
-        Misrouted::Number => (StatusCode::BAD_REQUEST, ErrorCode::PaginationNumberInvalid, "n is not a number"),
-    };
-    Refusal::Http(status, code, message)
-}
-
-fn ask(content: &dyn Content, route: &Route, headers: &HeaderMap) -> Answered {
-    if route.endpoint == Endpoint::Base {
-        return Ok(document(b"{}".to_vec(), "application/json"));
+    fn try_answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Answered {
+        let route = route(method, uri.path(), uri.query());
+        // Whoever watches over a machine has no password of the registry, and learns nothing but whether it answers.
+        if let Ok(Route { endpoint: Endpoint::Health, .. }) = route {
+            self.content.tags(state::HOST, "health")?;
+            return Ok(document(b"ok\n".to_vec(), "text/plain; charset=utf-8"));
+        }
+        if !self.let_in(headers) {
+            let (status, code) = (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized);
+            return Err(Refusal::Http(status, code, "credentials are needed"));
+        }
+        self.ask(&route?, headers)
     }
-    let own = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let key = key(&route.name, route.ns.as_deref(), own).ok_or(Refusal::Http(
-        StatusCode::BAD_REQUEST,
-        ErrorCode::NameInvalid,
-        "not a repository name",
-    ))?;
-    match &route.endpoint {
-        Endpoint::Base => Ok(document(b"{}".to_vec(), "application/json")),
-        Endpoint::Manifest(wanted) => manifest(content, &key, wanted),
-        Endpoint::Blob(digest) => blob(content, &key, digest, headers),
-        Endpoint::Tags { n, last } => tags(content, &key, route, *n, last.as_deref()),
-        Endpoint::Referrers { digest, artifact_type } => referrers(content, &key, digest, artifact_type.as_deref()),
+
+    fn let_in(&self, headers: &HeaderMap) -> bool {
+        let Some(users) = self.users else { return true };
+        let given = text(headers, &AUTHORIZATION).and_then(|value| value.split_once(' '));
+        let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
+        let decoded = given.and_then(|(_, coded)| String::from_utf8(STANDARD.decode(coded.trim()).ok()?).ok());
+        let pair = decoded.as_deref().and_then(|pair| pair.split_once(':'));
+        pair.is_some_and(|(user, password)| users.lets_in(user, password))
+    }
+
+    fn ask(&self, route: &Route, headers: &HeaderMap) -> Answered {
+        let content = self.content;
+        let key = || {
+            let found = key(&route.name, route.ns.as_deref(), text(headers, &HOST));
+            let (status, code) = (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid);
+            found.ok_or(Refusal::Http(status, code, "not a repository name"))
+        };
+        match &route.endpoint {
+            Endpoint::Base | Endpoint::Health => Ok(document(b"{}".to_vec(), "application/json")),
+            Endpoint::Metrics => Ok(document(self.metrics.text().into_bytes(), metrics::MEDIA_TYPE)),
+            Endpoint::Manifest(wanted) => manifest(content, &key()?, wanted),
+            Endpoint::Blob(digest) => blob(content, &key()?, digest, headers),
+            Endpoint::Tags { n, last } => tags(content, &key()?, route, *n, last.as_deref()),
+            Endpoint::Referrers { digest, artifact_type } => {
+                referrers(content, &key()?, digest, artifact_type.as_deref())
+            }
+        }
     }
 }
 
@@ -172,8 +130,8 @@ fn manifest(content: &dyn Content, Key { host, repository }: &Key, wanted: &Want
             descriptor.digest
         ))));
     };
-    let file = open(&path, size)?;
-    let mut response = http::Response::new(AnswerBody::File(FilePart::new(file, 0, size)));
+    let bytes = read(&path, &descriptor.digest, size)?;
+    let mut response = http::Response::new(AnswerBody::Bytes(bytes));
     let media_type = HeaderValue::from_str(&descriptor.media_type).map_err(|e| Refusal::Store(ContentError::new(e)))?;
     response.headers_mut().insert(CONTENT_TYPE, media_type);
     name_digest(response.headers_mut(), &descriptor.digest)?;
@@ -182,14 +140,14 @@ fn manifest(content: &dyn Content, Key { host, repository }: &Key, wanted: &Want
 
 fn blob(content: &dyn Content, Key { host, repository }: &Key, digest: &Digest, headers: &HeaderMap) -> Answered {
     let Some((path, size)) = content.blob(host, repository, digest)? else { return Err(BLOB_UNKNOWN) };
-    let file = open(&path, size)?;
+    let file = Arc::new(open(&path, size)?);
     let wanted = if same_version(headers, digest) { text(headers, &RANGE) } else { None };
     let (status, start, end) = match range::wanted(wanted, size) {
         range::Wanted::Whole => (StatusCode::OK, 0, size),
         range::Wanted::Part(start, end) => (StatusCode::PARTIAL_CONTENT, start, end),
         range::Wanted::Nothing => (StatusCode::RANGE_NOT_SATISFIABLE, 0, 0),
     };
-    let mut response = http::Response::new(AnswerBody::File(FilePart::new(file, start, end)));
+    let mut response = http::Response::new(AnswerBody::File(FilePart { file, at: start, end }));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     let content_range = match status {
@@ -276,8 +234,23 @@ fn referrers(
     Ok(response)
 }
 
+/// Reads a manifest, and hashes it again: what nodes run is decided by these bytes.
+fn read(path: &Path, digest: &Digest, size: u64) -> Result<Vec<u8>, Refusal> {
+    let rotten = |what: &str| Refusal::Store(ContentError::new(format!("{} {what}", path.display())));
+    if size > Limits::DEFAULT.manifest {
+        return Err(rotten("is too large for a manifest"));
+    }
+    let mut bytes = Vec::new();
+    let read = open(path, size)?.take(size).read_to_end(&mut bytes);
+    read.map_err(|error| rotten(&format!("cannot be read: {error}")))?;
+    if Digest::of(&bytes) != *digest {
+        return Err(rotten("is not the manifest that its name says"));
+    }
+    Ok(bytes)
+}
+
 /// Opens a file of the store, which must be a regular file of the size that is promised.
-fn open(path: &std::path::Path, size: u64) -> Result<File, Refusal> {
+fn open(path: &Path, size: u64) -> Result<File, Refusal> {
     let damaged = |what: &str| Refusal::Store(ContentError::new(format!("{} {what}", path.display())));
     let flags = rustix::fs::OFlags::RDONLY
         | rustix::fs::OFlags::NOFOLLOW
@@ -312,25 +285,7 @@ fn to_json(value: &impl Serialize) -> Result<Vec<u8>, Refusal> {
 }
 
 fn document(bytes: Vec<u8>, media_type: &'static str) -> http::Response<AnswerBody> {
-    let mut response = http::Response::new(AnswerBody::Bytes(Bytes::from(bytes)));
+    let mut response = http::Response::new(AnswerBody::Bytes(bytes));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response
-}
-
-fn refuse(status: StatusCode, code: ErrorCode, message: &'static str) -> http::Response<AnswerBody> {
-    // Strings and an enum: this cannot fail, and an empty body is still an answer.
-    let bytes = serde_json::to_vec(&Errors { errors: [ErrorEntry { code, message }] }).unwrap_or_default();
-    let mut response = document(bytes, "application/json");
-    *response.status_mut() = status;
-    match status {
-        StatusCode::UNAUTHORIZED => {
-            let challenge = HeaderValue::from_static("Basic realm=\"consign\", charset=\"UTF-8\"");
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-        }
-        StatusCode::METHOD_NOT_ALLOWED => {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        }
-        _ => {}
-    }
     response
 }

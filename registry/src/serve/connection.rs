@@ -1,6 +1,5 @@
-//! Takes connections, bounded in number, time and size, and stops in order.
+//! Takes connections, bounded in number and time, and stops in order.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -8,29 +7,30 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::answer::{Answer, answer};
-use super::body::AnswerBody;
-use super::stall::Stall;
+use super::conversation::Conversation;
+use super::metrics::Metrics;
+use super::places::Places;
+use super::wire::Wire;
 use super::{Content, Event, ServeOptions};
 
-/// The longest head of a request. A digest, a repository and a bearer token fit many times.
-const HEAD_BYTES: usize = 16 * 1024;
-/// The most headers of a request.
-const HEADERS: usize = 64;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// What the kernel may hold of an answer on its way to one client: bounds its memory, and lets a slow client be seen.
+const SEND_BUFFER: usize = 256 * 1024;
+/// The answer to a client that has all the connections it may have.
+const TOO_MANY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-struct Server {
-    content: Arc<dyn Content>,
-    options: ServeOptions,
+/// What every connection needs.
+pub(super) struct Server {
+    pub(super) content: Arc<dyn Content>,
+    pub(super) options: ServeOptions,
+    pub(super) metrics: Arc<Metrics>,
+    places: Arc<Places>,
 }
 
 pub(super) async fn accept_until(
@@ -39,9 +39,10 @@ pub(super) async fn accept_until(
     options: ServeOptions,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(options.connections));
+    let all = Arc::new(Semaphore::new(options.connections));
+    let places = Places::new(options.connections_per_address);
     let grace = options.grace;
-    let server = Arc::new(Server { content, options });
+    let server = Arc::new(Server { content, options, metrics: Arc::default(), places });
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -49,7 +50,7 @@ pub(super) async fn accept_until(
         while connections.try_join_next().is_some() {}
         let accepted = tokio::select! {
             () = &mut shutdown => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &all) => accepted,
         };
         match accepted {
             Ok((stream, peer, place)) => {
@@ -60,7 +61,7 @@ pub(super) async fn accept_until(
                 });
             }
             Err(error) => {
-                server.tell(&Event::NotAccepted { peer: None, error: error.to_string() });
+                server.not_accepted(None, error.to_string());
                 // Out of file descriptors, most likely: it passes when connections end.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -77,70 +78,45 @@ pub(super) async fn accept_until(
 
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    all: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let place = Arc::clone(all).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     Ok((stream, peer, place))
 }
 
 impl Server {
-    fn tell(&self, event: &Event) {
+    pub(super) fn tell(&self, event: &Event) {
         if let Some(on_event) = &self.options.on_event {
             on_event(event);
         }
     }
 
-    async fn take(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, stopped: watch::Receiver<bool>) {
+    fn not_accepted(&self, peer: Option<SocketAddr>, error: String) {
+        self.metrics.refused();
+        self.tell(&Event::NotAccepted { peer, error });
+    }
+
+    async fn take(&self, stream: TcpStream, peer: SocketAddr, stopped: watch::Receiver<bool>) {
+        let Some(_place) = self.places.take(peer.ip()) else {
+            let _ = stream.try_write(TOO_MANY);
+            return self.not_accepted(Some(peer), "too many connections from this address".to_owned());
+        };
+        let _open = self.metrics.connection();
+        // Wishes, both: a kernel that has other rules serves as well.
         let _ = stream.set_nodelay(true);
-        let stream = Stall::new(stream, self.options.stall_timeout);
-        let Some(tls) = &self.options.tls else { return self.converse(stream, peer, stopped).await };
+        let _ = rustix::net::sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER);
+        match self.wire(stream).await {
+            Ok(wire) => Conversation::new(self, wire, peer, stopped).hold().await,
+            Err(error) => self.not_accepted(Some(peer), error.to_string()),
+        }
+    }
+
+    async fn wire(&self, stream: TcpStream) -> io::Result<Wire> {
+        let Some(tls) = &self.options.tls else { return Ok(Wire::Plain(Arc::new(stream))) };
         let handshake = tokio_rustls::TlsAcceptor::from(Arc::clone(tls)).accept(stream);
-        match tokio::time::timeout(HANDSHAKE, handshake).await {
-            Ok(Ok(stream)) => self.converse(stream, peer, stopped).await,
-            Ok(Err(error)) => self.tell(&Event::NotAccepted { peer: Some(peer), error: error.to_string() }),
-            Err(_) => self.tell(&Event::NotAccepted { peer: Some(peer), error: "no TLS handshake in time".to_owned() }),
-        }
-    }
-
-    async fn converse(
-        self: &Arc<Self>,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: SocketAddr,
-        mut stopped: watch::Receiver<bool>,
-    ) {
-        let service = service_fn(|request| {
-            let server = Arc::clone(self);
-            async move { Ok::<_, Infallible>(server.respond(request, peer).await) }
-        });
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.options.head_timeout)
-            .max_buf_size(HEAD_BYTES)
-            .max_headers(HEADERS)
-            .serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection);
-        tokio::select! {
-            // A client that goes away is no event: pulls are cut and resumed all the time.
-            _ = connection.as_mut() => return,
-            _ = stopped.wait_for(|stopped| *stopped) => connection.as_mut().graceful_shutdown(),
-        }
-        let _ = connection.await;
-    }
-
-    async fn respond(
-        self: Arc<Self>,
-        request: http::Request<Incoming>,
-        peer: SocketAddr,
-    ) -> http::Response<AnswerBody> {
-        // The body of a request is of no use here; hyper ends the connection where one was not read.
-        let (head, _) = request.into_parts();
-        let (method, target) = (head.method.to_string(), head.uri.to_string());
-        let server = Arc::clone(&self);
-        let ask = move || answer(&*server.content, server.options.auth, &head.method, &head.uri, &head.headers);
-        let answer = tokio::task::spawn_blocking(ask).await.unwrap_or_else(|stopped| Answer::broken(&stopped));
-        let status = answer.response.status().as_u16();
-        self.tell(&Event::Answered { peer, method, target, status, length: answer.length, error: answer.error });
-        answer.response
+        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake in time");
+        let stream = tokio::time::timeout(HANDSHAKE, handshake).await.map_err(late)??;
+        Ok(Wire::Tls(Box::new(stream)))
     }
 }

@@ -23,6 +23,10 @@ pub(super) enum Wanted {
 pub(super) enum Endpoint {
     /// `end-1`: is this a registry.
     Base,
+    /// `/healthz`: does it answer. Not of the specification, and outside of its paths.
+    Health,
+    /// `/metrics`, likewise.
+    Metrics,
     /// `end-3`.
     Manifest(Wanted),
     /// `end-2`.
@@ -36,7 +40,7 @@ pub(super) enum Endpoint {
 /// A request that has a form.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Route {
-    /// The name as it stands in the path; empty for [`Endpoint::Base`].
+    /// The name as it stands in the path; empty where there is none.
     pub(super) name: String,
     /// `?ns=`.
     pub(super) ns: Option<String>,
@@ -66,18 +70,23 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
     if path.len() > LONGEST || query.is_some_and(|query| query.len() > LONGEST) {
         return Err(Misrouted::TooLong);
     }
-    let rest = match path.strip_prefix("/v2") {
-        Some("" | "/") => "",
-        Some(rest) if rest.starts_with('/') => &rest[1..],
-        _ => return Err(Misrouted::NotFound),
+    let nameless = match path {
+        "/v2" | "/v2/" => Some(Endpoint::Base),
+        "/healthz" => Some(Endpoint::Health),
+        "/metrics" => Some(Endpoint::Metrics),
+        _ => None,
     };
+    let rest = path.strip_prefix("/v2/");
+    if nameless.is_none() && rest.is_none() {
+        return Err(Misrouted::NotFound);
+    }
     if method != Method::GET && method != Method::HEAD {
         return Err(Misrouted::Method);
     }
-    let query = read_query(query);
-    if rest.is_empty() {
-        return Ok(Route { name: String::new(), ns: None, endpoint: Endpoint::Base });
+    if let Some(endpoint) = nameless {
+        return Ok(Route { name: String::new(), ns: None, endpoint });
     }
+    let (rest, query) = (rest.unwrap_or_default(), read_query(query));
     let (before, last) = rest.rsplit_once('/').ok_or(Misrouted::NotFound)?;
     let (name, kind) = before.rsplit_once('/').ok_or(Misrouted::NotFound)?;
     let endpoint = match kind {

@@ -10,6 +10,8 @@ struct Plan {
     fail: (u32, u16),
     cut_after: Option<usize>,
     ranges: bool,
+    /// Whose manifest has its first byte changed on the way.
+    changed: Option<String>,
 }
 
 pub struct Flaky {
@@ -42,6 +44,11 @@ impl Flaky {
         self.plan.lock().unwrap().fail = (times, status);
     }
 
+    /// The manifest of this digest comes with another first byte.
+    pub fn change_manifest(&self, digest: &str) {
+        self.plan.lock().unwrap().changed = Some(digest.to_owned());
+    }
+
     /// The first body is cut after so many bytes, and each one after it; without ranges, each comes a bit further.
     pub fn cut_bodies_after(&self, bytes: usize) {
         self.plan.lock().unwrap().cut_after = Some(bytes);
@@ -59,7 +66,7 @@ fn pass(mut client: TcpStream, to: SocketAddr, plan: &Mutex<Plan>) {
     }
     let mut head = String::from_utf8(head).unwrap();
     let is_probe = head.starts_with("GET /v2/ ");
-    let (fails, status, cut) = {
+    let (fails, status, cut, changes) = {
         let mut plan = plan.lock().unwrap();
         let fails = plan.fail.0 > 0 && !is_probe;
         if !is_probe {
@@ -74,7 +81,8 @@ fn pass(mut client: TcpStream, to: SocketAddr, plan: &Mutex<Plan>) {
         }
         let tries = plan.asked.len().max(1);
         let cut = plan.cut_after.map(|after| if plan.ranges { after } else { after * tries });
-        (fails, plan.fail.1, cut)
+        let manifest = plan.changed.as_ref().map(|digest| format!("/manifests/{digest}"));
+        (fails, plan.fail.1, cut, manifest.is_some_and(|manifest| head.contains(&manifest)))
     };
     if fails {
         let _ = write!(client, "HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
@@ -88,6 +96,9 @@ fn pass(mut client: TcpStream, to: SocketAddr, plan: &Mutex<Plan>) {
     let body = answer.windows(4).position(|window| window == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
     if let Some(cut) = cut.filter(|_| head.contains("/blobs/")) {
         answer.truncate(body + cut);
+    }
+    if let Some(first) = answer.get_mut(body).filter(|_| changes) {
+        *first ^= 1;
     }
     let _ = client.write_all(&answer);
 }

@@ -67,7 +67,7 @@ impl Site {
     /// The requests so far: method, path and query, status.
     pub(crate) fn asked(&self) -> Vec<(String, String, u16)> {
         let of = |event: &Event| match event {
-            Event::Answered { method, target, status, .. } => Some((method.clone(), target.clone(), *status)),
+            Event::Answered(asked) => Some((asked.method.clone(), asked.target.clone(), asked.status)),
             _ => None,
         };
         self.events.lock().unwrap().iter().filter_map(of).collect()

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use consign_format::Digest;
-use consign_registry::serve::{BasicAuth, ServeOptions};
+use consign_registry::serve::{ServeOptions, Users};
 use consign_tests::skip;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -72,7 +72,8 @@ fn gives_a_password_where_one_is_wanted() {
     if !can_run() {
         return;
     }
-    let site = Site::with(ServeOptions { auth: Some(BasicAuth::new("node", "secret")), ..ServeOptions::default() });
+    let users = Users::parse(&Users::line("node", "secret").unwrap()).unwrap();
+    let site = Site::with(ServeOptions { users: Some(std::sync::Arc::new(users)), ..ServeOptions::default() });
     let target = format!("docker://{}/docker.io/library/x:1", site.address);
     let raw = inspect(&target, &["--tls-verify=false", "--creds=node:secret"]);
     assert_eq!(Digest::of(&raw), site.image.digest);
