@@ -165,6 +165,8 @@ codes! {
     NOT_ALLOWED = "not-allowed" => Policy;
     /// The registry would be served without TLS to other machines, and nobody asked for that.
     PLAIN_HTTP = "plain-http" => Policy;
+    /// There is no certificate that the registry could serve with.
+    TLS_CERTIFICATE = "tls-certificate" => Registry;
     /// The registry cannot listen on its address.
     CANNOT_LISTEN = "cannot-listen" => Registry;
 

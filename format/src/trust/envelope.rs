@@ -31,9 +31,14 @@ impl<'a> Envelope<'a> {
     /// Scans a document's bytes; `document` is its name in errors.
     pub fn parse(document: &str, bytes: &'a [u8]) -> Result<Self, TrustError> {
         let refuse = |source| TrustError::Canonical { document: document.to_owned(), source };
-        let (signatures, signed) = split(bytes).map_err(refuse)?;
-        let signatures: Vec<Signature> = serde_json::from_slice(signatures)
-            .map_err(|e| TrustError::Form { document: document.to_owned(), reason: e.to_string() })?;
+        let malformed = |reason: String| TrustError::Form { document: document.to_owned(), reason };
+        let (written, signed) = split(bytes).map_err(refuse)?;
+        let signatures: Vec<Signature> =
+            serde_json::from_slice(written).map_err(|error| malformed(error.to_string()))?;
+        // A reader that serde derives takes a list for an object, too: `["keyid","sig"]`. Other readers do not.
+        if canonical::to_vec(&signatures).map_err(refuse)? != written {
+            return Err(malformed("a signature is an object of `keyid` and `sig`".to_owned()));
+        }
         for (n, signature) in signatures.iter().enumerate() {
             if signatures[..n].iter().any(|other| other.keyid == signature.keyid) {
                 let key = signature.keyid.clone();
