@@ -126,6 +126,20 @@ fn nothing_forbidden_is_in_the_graph() {
     assert_eq!(found(&["anyhow", "eyre"], &ours), [""; 0], "errors are typed here");
 }
 
+/// With these features serde_json reads an object with a key of its own (`$serde_json::private::…`) as something else
+/// than an object: a document would mean one thing here and another to every other reader.
+#[test]
+fn json_means_what_it_means_to_others() {
+    let package = metadata().packages.iter().find(|package| package.name == "serde_json").unwrap();
+    let node = metadata().resolve.as_ref().unwrap().nodes.iter().find(|node| node.id == package.id).unwrap();
+    let enabled: Vec<String> = node.features.iter().map(ToString::to_string).collect();
+    for magic in ["raw_value", "arbitrary_precision"] {
+        assert!(!enabled.iter().any(|feature| feature == magic), "{magic} is on, see Cargo.toml: {enabled:?}");
+    }
+    let odd = r#"{"$serde_json::private::RawValue":"[1]"}"#;
+    assert!(serde_json::from_str::<serde_json::Value>(odd).unwrap().is_object());
+}
+
 #[test]
 fn the_format_is_pure() {
     assert_eq!(found(NEVER_IN_FORMAT, &linked("consign-format")), [""; 0]);

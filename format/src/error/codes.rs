@@ -163,7 +163,7 @@ codes! {
     SITE_CONFIG = "site-config" => Usage;
     /// A release holds kinds, namespaces or files that the site's administrator does not allow.
     NOT_ALLOWED = "not-allowed" => Policy;
-    /// The registry would be served without TLS to other machines, and nobody asked for that.
+    /// A registry on another machine would be spoken to without TLS, and nobody asked for that.
     PLAIN_HTTP = "plain-http" => Policy;
     /// There is no certificate that the registry could serve with.
     TLS_CERTIFICATE = "tls-certificate" => Registry;
