@@ -21,6 +21,7 @@ mod enrol;
 mod explain;
 mod install;
 mod receipts;
+mod registry;
 mod runtime;
 mod serve;
 mod state_copy;
@@ -72,6 +73,7 @@ enum Command {
     Install(install::Arguments),
     Status(status::Arguments),
     Serve(serve::Arguments),
+    Registry(registry::Arguments),
     Receipts(receipts::Arguments),
     Upgrade(upgrade::Arguments),
     Explain(explain::Arguments),
@@ -133,6 +135,7 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
             Command::Install(arguments) => install::run(&context, &arguments),
             Command::Status(arguments) => status::run(&context, &arguments),
             Command::Serve(arguments) => serve::run(&context, &arguments),
+            Command::Registry(arguments) => registry::run(&context, &arguments),
             Command::Receipts(arguments) => receipts::run(&context, &arguments),
             Command::Upgrade(arguments) => upgrade::run(&context, &arguments),
             Command::Explain(arguments) => explain::run(&context, &arguments),

@@ -24,6 +24,7 @@ pub mod site;
 pub mod site_secrets;
 pub mod store;
 pub mod supply;
+pub mod tls;
 pub mod upgrade;
 pub mod verify_bundle;
 

@@ -6,18 +6,26 @@
 
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use consign_format::error::{Code, Coded, codes};
+use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::{Descriptor, Digest};
-use consign_registry::serve::{Content, ContentError, Shelf};
+use consign_registry::serve::{Content, ContentError, Shelf, Users, UsersError};
 
+use crate::config::RegistryConfig;
+use crate::site::Site;
 use crate::store::products::ProductState;
-use crate::store::{Store, StoreError};
+use crate::store::state_file::read_bytes;
+use crate::store::{Store, StoreError, lock};
+use crate::tls::certificates::{Place, server_config};
+use crate::tls::{Authority, TlsError};
+
+/// No file of users is this long.
+const USERS_LIMIT: u64 = 1 << 20;
 
 /// Is told what cannot be shown and why; must not block.
-pub type OnProblem = Box<dyn Fn(&str) + Send + Sync>;
+pub type OnProblem = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The store as a registry sees it.
 pub struct SiteContent {
@@ -97,7 +105,7 @@ fn visible(product: &ProductState) -> Vec<(Digest, bool)> {
     hidden.chain(current).collect()
 }
 
-fn read_dir(folder: &std::path::Path) -> std::io::Result<Vec<PathBuf>> {
+fn read_dir(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     match std::fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         entries => entries?.map(|entry| Ok(entry?.path())).collect(),
@@ -129,12 +137,6 @@ impl Content for SiteContent {
 /// The registry cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Other machines could reach it without TLS, and nobody asked for that.
-    #[error("{listen} is reached by other machines, and the registry is served without TLS")]
-    PlainHttp {
-        /// The address.
-        listen: SocketAddr,
-    },
     /// The address cannot be listened on.
     #[error("cannot listen on {listen}")]
     Listen {
@@ -143,30 +145,99 @@ pub enum ServeError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// The file of users cannot be used.
+    #[error("{} does not say who is let in", path.display())]
+    Users {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: UsersError,
+    },
+    /// A file that site.toml names is not there.
+    #[error("{} is named in site.toml and is not there", path.display())]
+    NoFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Only one half of certificate and key is named.
+    #[error("of `certificate` and `key` under [registry] one is missing")]
+    HalfCertificate,
 }
 
 impl Coded for ServeError {
     fn code(&self) -> Code {
         match self {
-            ServeError::PlainHttp { .. } => codes::PLAIN_HTTP,
             ServeError::Listen { .. } => codes::CANNOT_LISTEN,
+            ServeError::Users { .. } | ServeError::NoFile { .. } | ServeError::HalfCertificate => codes::SITE_CONFIG,
         }
     }
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            ServeError::PlainHttp { .. } => "listen on 127.0.0.1, or say --plain-http where the network is trusted",
             ServeError::Listen { .. } => "see who has the port with ss -ltnp, or choose another with --listen",
+            ServeError::Users { .. } => "consign-site registry user NAME adds one",
+            ServeError::NoFile { .. } => "put it there, or take its line out of site.toml",
+            ServeError::HalfCertificate => "name both, or neither: then the site's own authority makes one",
         };
         Some(hint.to_owned())
     }
 }
 
-/// Opens the registry's address. Plain HTTP stays on this machine unless it is asked for.
-pub async fn listen(address: SocketAddr, plain_http: bool) -> Result<tokio::net::TcpListener, ServeError> {
-    if !address.ip().is_loopback() && !plain_http {
-        return Err(ServeError::PlainHttp { listen: address });
-    }
+/// Opens the registry's address.
+pub async fn listen(address: SocketAddr) -> Result<tokio::net::TcpListener, ServeError> {
     let listener = tokio::net::TcpListener::bind(address).await;
     listener.map_err(|source| ServeError::Listen { listen: address, source })
+}
+
+/// Who is let in; `None`: everybody.
+pub fn users(config: &RegistryConfig) -> Result<Option<Arc<Users>>, Failure> {
+    let Some(path) = &config.users else { return Ok(None) };
+    let text = users_text(path)?.ok_or_else(|| ServeError::NoFile { path: path.clone() })?;
+    let users = Users::parse(&text).map_err(|source| ServeError::Users { path: path.clone(), source })?;
+    Ok(Some(Arc::new(users)))
+}
+
+/// The file of users as it is, if there is one.
+pub fn users_text(path: &Path) -> Result<Option<String>, StoreError> {
+    let bytes = read_bytes(path, USERS_LIMIT)?;
+    let text = |bytes| String::from_utf8(bytes).map_err(|_| StoreError::damaged(path, "it is not UTF-8"));
+    bytes.map(text).transpose()
+}
+
+/// What the registry speaks TLS with: the administrator's certificate, or one by the site's own authority, which is made
+/// now where there is none for these names yet.
+pub fn tls(site: &Site, config: &RegistryConfig, on_problem: OnProblem) -> Result<Arc<rustls::ServerConfig>, Failure> {
+    let place = match (&config.certificate, &config.key) {
+        (Some(certificate), Some(key)) => Place::Files { certificate: certificate.clone(), key: key.clone() },
+        (None, None) => {
+            certify(site, config)?;
+            Place::Own(site.store.clone())
+        }
+        _ => return Err(ServeError::HalfCertificate.into()),
+    };
+    Ok(server_config(place, on_problem)?)
+}
+
+/// Sees to it that there is a certificate for the names of this machine and of the configuration.
+pub fn certify(site: &Site, config: &RegistryConfig) -> Result<(), TlsError> {
+    let mut names = config.names.clone();
+    names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+    names.extend(rustix::system::uname().nodename().to_str().ok().filter(|name| is_name(name)).map(str::to_owned));
+    if !config.listen.ip().is_unspecified() {
+        names.insert(config.listen.ip().to_string());
+    }
+    // Reading asks for no lock: a registry starts while an install is under way.
+    if let Some(authority) = Authority::read(&site.store)?
+        && authority.has_certified(&site.store, &names)?
+    {
+        return Ok(());
+    }
+    let _lock = lock::take(&site.store)?;
+    Authority::read_or_make(&site.store, site.identity.site.as_str())?.certify(&site.store, &names)?;
+    Ok(())
+}
+
+/// Whether a machine's name can stand in a certificate (RFC 1123 §2.1); one that cannot is of no use to nodes either.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
 }

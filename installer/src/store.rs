@@ -11,10 +11,12 @@
 //!   trust/domains/DOMAIN         roots, time floor, site record, counters per product
 //!   trust/pending                an enrolment or a recovery under way
 //!   enrol-requests/DOMAIN.json   what headquarters is told of this site
+//!   tls/                         the registry's authority, and the certificate it has made
 //!   journal/                     what was begun and what was ended
 //!   receipts/NNNNNN.json         hash-chained receipts
 //!   lock                         held by whoever changes anything
 //! ROOT/etc/consign/site.toml     what the administrator decides
+//! ROOT/etc/consign/ca.crt        what nodes must trust to pull from the registry
 //! ```
 //!
 //! `ROOT` is `/`, or the folder given with `--root-dir`: a site of a tenant, or of a test, in a folder of its own.
@@ -64,6 +66,11 @@ impl Store {
     /// `ROOT/etc/consign/site.toml`
     pub fn config_file(&self) -> PathBuf {
         self.root.join("etc/consign/site.toml")
+    }
+
+    /// `ROOT/etc/consign/ca.crt`: what nodes must trust to pull from this site's registry.
+    pub fn authority_bundle_file(&self) -> PathBuf {
+        self.root.join("etc/consign/ca.crt")
     }
 
     /// Makes the folders of a store. For `enrol` alone: everything else finds a store or refuses.

@@ -3,9 +3,8 @@
 
 mod kit;
 
-use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use consign_format::Digest;
 use kit::Draft;
@@ -158,37 +157,6 @@ fn no_cluster_is_never_a_quiet_success() {
     let (exit, document) = json(&desk.site(), &["install", "--handoff", "direct", &bundle]);
     assert_eq!((exit, &document["error"]["code"]), (Some(21), &Value::from("no-cluster")));
     assert_eq!(json(&desk.site(), &["status"]).1["products"], serde_json::json!([]));
-}
-
-#[test]
-fn the_registry_stays_on_this_machine_unless_told_otherwise() {
-    let desk = Desk::new();
-    desk.enrol();
-    let (exit, document) = json(&desk.site(), &["serve", "--listen", "0.0.0.0:0"]);
-    assert_eq!((exit, &document["error"]["code"]), (Some(25), &Value::from("plain-http")));
-}
-
-#[test]
-fn serve_serves_until_it_is_interrupted() {
-    let desk = Desk::new();
-    desk.enrol();
-    done(&desk.site(), &["install", &desk.text("demo-1.0.consign")]);
-    let mut server =
-        program(&desk.site()).args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(server.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim().strip_prefix("serving on http://").unwrap().to_owned();
-    let mut connection = std::net::TcpStream::connect(&address).unwrap();
-    let request = "GET /v2/registry.example/app/manifests/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    connection.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-    let digest = Draft::new("1.0", 10).release.images[0].digest;
-    assert!(answer.contains(&digest.to_string()), "{answer}");
-    let pid = rustix::process::Pid::from_child(&server);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    assert!(server.wait().unwrap().success());
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn site() -> Vec<Failure> {
         StoreError::Missing { path: dir().join("products/dev/demo") }.into(),
         StoreError::Busy { dir: dir() }.into(),
         ConfigError::Text { path: path("/etc/consign/site.toml") }.into(),
-        ServeError::PlainHttp { listen: "0.0.0.0:5000".parse().unwrap() }.into(),
+        ServeError::HalfCertificate.into(),
         ServeError::Listen { listen: "127.0.0.1:80".parse().unwrap(), source: io::ErrorKind::AddrInUse.into() }.into(),
     ]
 }

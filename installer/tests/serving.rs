@@ -18,7 +18,7 @@ const HOST: &str = "registry.example";
 fn content(site: &TestSite) -> (SiteContent, Arc<Mutex<Vec<String>>>) {
     let problems = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&problems);
-    (SiteContent::new(site.store(), Box::new(move |text| told.lock().unwrap().push(text.to_owned()))), problems)
+    (SiteContent::new(site.store(), Arc::new(move |text: &str| told.lock().unwrap().push(text.to_owned()))), problems)
 }
 
 fn image(draft: &Draft) -> Digest {

@@ -81,10 +81,18 @@ impl Site {
         self.invoke(["status", "--json"]).succeeds().json()
     }
 
-    /// Its registry, on a free port, until dropped.
+    /// Its registry without TLS, on a free port, until dropped.
     pub fn serve(&self) -> Served {
-        let mut command = self.invoke(["serve", "--json", "--plain-http", "--listen", "127.0.0.1:0"]).command();
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("consign-site serves");
+        self.serve_with(&["--plain-http"])
+    }
+
+    /// Its registry on a free port, until dropped; what it says on standard error is kept in a file.
+    pub fn serve_with(&self, arguments: &[&str]) -> Served {
+        let invocation = self.invoke(["serve", "--json", "--listen", "127.0.0.1:0"]).args(arguments);
+        let log = tempfile::NamedTempFile::new().expect("a file for the log");
+        let mut command = invocation.command();
+        command.stdout(Stdio::piped()).stderr(log.reopen().expect("the log once more"));
+        let mut child = command.spawn().expect("consign-site serves");
         let mut line = String::new();
         // One JSON document; pretty or not, the address is in it once it ends.
         let mut out = BufReader::new(child.stdout.take().expect("piped"));
@@ -92,12 +100,14 @@ impl Site {
         while out.read_line(&mut line).is_ok_and(|length| length > 0) {
             said += &line;
             line.clear();
-            if let Ok(document) = serde_json::from_str::<Value>(&said) {
-                let address = document["listen"].as_str().expect("an address").to_owned();
-                return Served { child, address };
+            if let Ok(document) = serde_json::from_str::<Value>(&said)
+                && let Some(address) = document["listen"].as_str()
+            {
+                return Served { child, address: address.to_owned(), log };
             }
         }
-        panic!("consign-site serve ended: {:?}; it said: {said}", child.wait());
+        let errors = std::fs::read_to_string(log.path()).unwrap_or_default();
+        panic!("consign-site serve ended: {:?}; it said: {said}{errors}", child.wait());
     }
 
     /// Everything it keeps: path, mode, and the digest of each file.
@@ -130,12 +140,34 @@ fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
 pub struct Served {
     child: Child,
     address: String,
+    log: tempfile::NamedTempFile,
 }
 
 impl Served {
     /// `127.0.0.1:PORT`
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Its port.
+    pub fn port(&self) -> &str {
+        self.address.rsplit_once(':').expect("a port").1
+    }
+
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has said on standard error so far.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.log.path()).expect("the log")
+    }
+
+    /// Asks it to end, waits until it has, and tells whether it ended well.
+    pub fn stop(&mut self) -> bool {
+        run(std::process::Command::new("kill").arg(self.child.id().to_string()));
+        self.child.wait().expect("our own child").success()
     }
 
     /// `docker://ADDRESS/NAME`, for skopeo.
