@@ -82,7 +82,8 @@ pub async fn install_bundle<H: Handoff>(
     let sealed = site_secrets::find(site, &domain, &vouched.release)?;
     let handoff = connect().await?;
     if order.dry_run {
-        return rehearse::rehearse(&vouched, payload, site, &handoff, admission, sealed, progress).await;
+        let warnings = [admission.warnings, brought.warnings].concat();
+        return rehearse::rehearse(&vouched, payload, site, &handoff, warnings, sealed, progress).await;
     }
     let mut run = run::Run::begin(site, domain, vouched, product, admission, clocks, progress)?;
     run.warnings.extend(brought.warnings);
