@@ -8,7 +8,7 @@ use std::fmt;
 
 use consign_format::Name;
 use consign_format::error::{Code, Coded, Failure, codes};
-use consign_format::release::{ReleaseManifest, SecretMode, SecretRule};
+use consign_format::release::{SecretMode, SecretRule};
 use consign_format::trust::site_secrets::SiteSecrets;
 use consign_sealed::values::{self, SecretValues};
 use consign_sealed::{SealedError, SiteKey};
@@ -60,13 +60,12 @@ impl Coded for SiteSecretMissing {
     }
 }
 
-/// Finds the per-site Secrets of a release; `None` where it wants none.
+/// Finds the Secrets that a release wants `per-site`; `None` where it wants none.
 ///
 /// # Errors
 /// [`SiteSecretMissing`], with everything that is not here; what is wrong with the site's files.
-pub fn find(site: &Site, domain: &Name, release: &ReleaseManifest) -> Result<Option<SealedSecrets>, Failure> {
-    let wanted = release.secrets.iter().filter(|rule| rule.mode == SecretMode::PerSite);
-    let rules: Vec<SecretRule> = wanted.cloned().collect();
+pub fn find(site: &Site, domain: &Name, wanted: &[SecretRule]) -> Result<Option<SealedSecrets>, Failure> {
+    let rules: Vec<SecretRule> = wanted.iter().filter(|rule| rule.mode == SecretMode::PerSite).cloned().collect();
     if rules.is_empty() {
         return Ok(None);
     }
