@@ -58,6 +58,9 @@ pub struct Identity {
     /// The last receipt of the enrolment before: what the first receipt of this one names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<Digest>,
+    /// The keys before: what signed the receipts of enrolments that have ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_keys: Vec<PublicKey>,
 }
 
 /// An enrolled site.

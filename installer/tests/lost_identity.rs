@@ -165,21 +165,23 @@ fn receipts_are_heard_although_the_identity_is_lost() {
 }
 
 #[test]
-fn receipts_that_an_earlier_recovery_set_aside_are_heard_as_well() {
-    let site = TestSite::enrolled();
-    site.install(&Draft::new("2.0", 20)).unwrap();
-    tear(&site, "products/dev/demo");
-    let random = |buffer: &mut [u8]| {
-        buffer.fill(4);
-        Ok(())
-    };
-    recover(&site.store(), &Recovery { again: None, copies: BTreeMap::new(), now: NOW, random: &random }).unwrap();
-    assert_eq!((site.receipts().len(), site.store().receipts_set_aside().unwrap().len()), (0, 1));
-    tear(&site, "trust/domains/dev");
-    lose(&site, "products");
-    attempt(&site, &root("dev"), "hospital-7").unwrap();
-    assert_eq!(accepted(&site), 20);
-    assert_eq!(site.install(&Draft::new("1.0", 10)).unwrap_err().code(), codes::OLDER_RELEASE);
+fn receipts_that_an_earlier_recovery_set_aside_are_heard_as_well_even_by_a_key_that_was_lost() {
+    for lost_first in ["products/dev/demo", "trust/site.key"] {
+        let site = TestSite::enrolled();
+        site.install(&Draft::new("2.0", 20)).unwrap();
+        tear(&site, lost_first);
+        let random = |buffer: &mut [u8]| {
+            buffer.fill(4);
+            Ok(())
+        };
+        recover(&site.store(), &Recovery { again: None, copies: BTreeMap::new(), now: NOW, random: &random }).unwrap();
+        assert_eq!((site.receipts().len(), site.store().receipts_set_aside().unwrap().len()), (0, 1));
+        tear(&site, "trust/domains/dev");
+        lose(&site, "products");
+        attempt(&site, &root("dev"), "hospital-7").unwrap();
+        assert_eq!(accepted(&site), 20, "{lost_first}");
+        assert_eq!(site.install(&Draft::new("1.0", 10)).unwrap_err().code(), codes::OLDER_RELEASE);
+    }
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub struct Damage {
     pub domains: BTreeMap<Name, Result<DomainState, StoreError>>,
     /// The receipts, if the whole chain holds.
     pub(super) receipts: Result<Vec<Kept>, StoreError>,
+    /// The keys that receipts here may be signed with.
+    pub(super) receipt_keys: Vec<PublicKey>,
     /// Every receipt whose own signature holds, whatever became of the others, of earlier enrolments too: what it says was
     /// so.
     signed: Vec<Receipt>,
@@ -44,10 +46,11 @@ impl Damage {
             Some(identity) => store.read_receipts(&identity.public_key),
             None => Err(StoreError::damaged(store.receipts_dir(), "nobody knows the key they were signed with")),
         };
-        let signed = signing_key(store, known).map(|key| store.signed_receipts(&key)).unwrap_or_default();
+        let receipt_keys = receipt_keys(store, known);
+        let signed = store.signed_receipts(&receipt_keys);
         let sound = domains.values().filter_map(|state| state.as_ref().ok());
         let secrets = known.map(|identity| absent_secrets(store, identity, sound)).unwrap_or_default();
-        Damage { identity, domains, receipts, signed, secrets }
+        Damage { identity, domains, receipts, receipt_keys, signed, secrets }
     }
 
     /// The site's key, unless it is lost or nobody knows which key it should be.
@@ -98,12 +101,12 @@ impl Damage {
     }
 }
 
-/// The key that the receipts must be signed with: the identity's, or, where nobody knows who the site is, the one that
-/// lies here. A receipt only ever lifts what is demanded.
-fn signing_key(store: &Store, identity: Option<&Identity>) -> Option<PublicKey> {
+/// The keys that the receipts must be signed with: the identity's and those before it, or, where nobody knows who the site
+/// is, the one that lies here. A receipt only ever lifts what is demanded.
+fn receipt_keys(store: &Store, identity: Option<&Identity>) -> Vec<PublicKey> {
     match identity {
-        Some(identity) => Some(identity.public_key.clone()),
-        None => Some(PublicKey::of(&super::stored_key(store).ok()? as &dyn Signer)),
+        Some(identity) => [std::slice::from_ref(&identity.public_key), &identity.earlier_keys].concat(),
+        None => super::stored_key(store).iter().map(|key| PublicKey::of(key as &dyn Signer)).collect(),
     }
 }
 

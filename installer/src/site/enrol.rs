@@ -306,6 +306,7 @@ fn new_site(enrolment: &Enrolment<'_>) -> Result<(Identity, Option<String>, Opti
         domains: BTreeMap::new(),
         recovered: enrolment.after.is_some(),
         continues: enrolment.after.as_ref().and_then(|after| after.last_receipt),
+        earlier_keys: Vec::new(),
     };
     Ok((identity, Some(pem(key)?), Some(age_key.to_text())))
 }

@@ -8,22 +8,24 @@
 use std::collections::BTreeMap;
 
 use consign_format::trust::Fingerprint;
-use consign_format::trust::keys::{PublicKey, SecretKey};
+use consign_format::trust::keys::PublicKey;
 use consign_format::trust::roots::RootChain;
 use consign_format::{Digest, Name};
-use consign_sealed::SiteKey;
 
 use super::copy::{self, LastReceipt};
 use super::damage::absent_secrets;
-use super::enrol::{After, EnrolError, new_id, new_key, pem};
+use super::enrol::{After, EnrolError, new_id};
 use super::pending::{self, Pending};
 use super::{Damage, DomainState, Identity, Site, SiteError, request};
 use crate::store::products::ProductState;
 use crate::store::{Store, StoreError, lock};
 
 mod error;
+mod keys;
 mod own_file;
 mod recovered;
+
+use keys::Keys;
 
 pub use error::RecoverError;
 pub use recovered::{Recovered, Source};
@@ -106,13 +108,6 @@ struct Work<'a> {
     receipts: Vec<LastReceipt>,
     /// What was used beside the sources of the domains, in words.
     used: Vec<String>,
-}
-
-/// The site's key, and the texts of those that are new.
-struct Keys {
-    signing: SecretKey,
-    new_signing: Option<String>,
-    new_age_key: Option<String>,
 }
 
 /// A domain's state, and where it came from.
@@ -250,33 +245,21 @@ impl Work<'_> {
             (Err(_), Some(again)) => again.site.clone(),
             (Err(error), None) => return Err(RecoverError::Lost { reasons: vec![error.to_string()] }),
         };
-        let (signing, new_signing) = match self.damage.key(self.store) {
-            Some(key) => (key, None),
-            None => {
-                let key = new_key(self.recovery.random)?;
-                let text = pem(&key)?;
-                (key, Some(text))
-            }
-        };
-        let (age_key, new_age_key) = match self.damage.age_key(self.store) {
-            Some(key) => (key, None),
-            None => {
-                let key = SiteKey::generate();
-                let text = key.to_text();
-                (key, Some(text))
-            }
-        };
+        let keys = Keys::kept_or_new(self.damage, self.store, self.recovery.random)?;
+        let public_key = PublicKey::of(&keys.signing);
+        let earlier_keys = self.damage.receipt_keys.iter().filter(|key| **key != public_key).cloned().collect();
         let identity = Identity {
             site,
             enrolment: new_id(self.recovery.random)?,
             production: self.is_production(),
-            public_key: PublicKey::of(&signing),
-            recipient: Some(age_key.recipient().to_string()),
+            public_key,
+            earlier_keys,
+            recipient: Some(keys.recipient.clone()),
             domains: domains.iter().filter_map(|(name, (state, _))| Some((name.clone(), first(state)?))).collect(),
             recovered: true,
             continues,
         };
-        Ok((identity, Keys { signing, new_signing, new_age_key }))
+        Ok((identity, keys))
     }
 
     fn pending(
