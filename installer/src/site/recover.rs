@@ -25,9 +25,8 @@ mod keys;
 mod own_file;
 mod recovered;
 
-use keys::Keys;
-
 pub use error::RecoverError;
+use keys::Keys;
 pub use recovered::{Recovered, Source};
 
 /// What a recovery may use beside the site's own files.
