@@ -79,10 +79,11 @@ pub async fn install_bundle<H: Handoff>(
     let blobs = site.store.blobs()?;
     let supply = supply(&vouched.release, &vouched.carriage, &blobs, &site.store.held_blobs()?)?;
     check_room(&supply, site.store.dir(), free_room(site.store.dir())?)?;
-    let sealed = site_secrets::find(site, &domain, &vouched.release)?;
+    let sealed = site_secrets::find(site, &domain, &vouched.release.secrets)?;
     let handoff = connect().await?;
     if order.dry_run {
-        return rehearse::rehearse(&vouched, payload, site, &handoff, admission, sealed, progress).await;
+        let warnings = [admission.warnings, brought.warnings].concat();
+        return rehearse::rehearse(&vouched, payload, site, &handoff, warnings, sealed, progress).await;
     }
     let mut run = run::Run::begin(site, domain, vouched, product, admission, clocks, progress)?;
     run.warnings.extend(brought.warnings);

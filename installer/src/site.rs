@@ -21,6 +21,7 @@ pub mod damage;
 pub mod domain;
 pub mod enrol;
 pub mod grants;
+pub mod kept;
 mod pending;
 pub mod record;
 pub mod recover;
@@ -30,6 +31,7 @@ pub mod secrets;
 pub use damage::Damage;
 pub use domain::{Counter, DomainState, ProductTrust};
 pub use enrol::{After, Enrolled, Enrolment, enrol};
+pub use kept::KeptStatement;
 pub use record::KeptRecord;
 pub use recover::{Recovered, Recovery, recover};
 
@@ -56,6 +58,9 @@ pub struct Identity {
     /// The last receipt of the enrolment before: what the first receipt of this one names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<Digest>,
+    /// The keys before: what signed the receipts of enrolments that have ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_keys: Vec<PublicKey>,
 }
 
 /// An enrolled site.
@@ -128,8 +133,8 @@ fn key_file(store: &Store) -> std::path::PathBuf {
     store.trust_dir().join("site.key")
 }
 
-/// Reads the site's key, which must be byte for byte as this program wrote it.
-fn read_key(store: &Store, identity: &Identity) -> Result<SecretKey, StoreError> {
+/// Reads the key that lies here, which must be byte for byte as this program wrote it.
+fn stored_key(store: &Store) -> Result<SecretKey, StoreError> {
     let path = key_file(store);
     let pem = state_file::read_bytes(&path, 4096)?.ok_or_else(|| StoreError::Missing { path: path.clone() })?;
     let text = String::from_utf8_lossy(&pem);
@@ -137,8 +142,14 @@ fn read_key(store: &Store, identity: &Identity) -> Result<SecretKey, StoreError>
     if key.to_pem().ok().as_deref() != Some(&*text) {
         return Err(StoreError::damaged(path, "it is not as it was written"));
     }
+    Ok(key)
+}
+
+/// Reads the site's key.
+fn read_key(store: &Store, identity: &Identity) -> Result<SecretKey, StoreError> {
+    let key = stored_key(store)?;
     if PublicKey::of(&key as &dyn Signer) != identity.public_key {
-        return Err(StoreError::damaged(path, "it is not the key of this site"));
+        return Err(StoreError::damaged(key_file(store), "it is not the key of this site"));
     }
     Ok(key)
 }

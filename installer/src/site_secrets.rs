@@ -8,7 +8,7 @@ use std::fmt;
 
 use consign_format::Name;
 use consign_format::error::{Code, Coded, Failure, codes};
-use consign_format::release::{ReleaseManifest, SecretMode, SecretRule};
+use consign_format::release::{SecretMode, SecretRule};
 use consign_format::trust::site_secrets::SiteSecrets;
 use consign_sealed::values::{self, SecretValues};
 use consign_sealed::{SealedError, SiteKey};
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::handoff::Desired;
 use crate::site::Site;
+use crate::site::secrets::Held;
 use crate::store::StoreError;
 
 /// Secrets of a release, still encrypted, and the key that reads them.
@@ -28,12 +29,21 @@ pub struct SealedSecrets {
 
 /// The site has not got what the release wants it to have.
 #[derive(Debug, thiserror::Error)]
-#[error("no statement of headquarters has brought this site {}", .missing.join(", "))]
+#[error("{} {}", absence(.absent.as_deref()), .missing.join(", "))]
 pub struct SiteSecretMissing {
     /// The site.
     pub site: Name,
+    /// Why what was brought once cannot be used, in words.
+    pub absent: Option<String>,
     /// `Secret ns/name`, or `Secret ns/name key k`.
     pub missing: Vec<String>,
+}
+
+fn absence(why: Option<&str>) -> String {
+    match why {
+        Some(why) => format!("the secrets of this site must be brought again ({why}):"),
+        None => "no statement of headquarters has brought this site".to_owned(),
+    }
 }
 
 impl Coded for SiteSecretMissing {
@@ -50,22 +60,25 @@ impl Coded for SiteSecretMissing {
     }
 }
 
-/// Finds the per-site Secrets of a release; `None` where it wants none.
+/// Finds the Secrets that a release wants `per-site`; `None` where it wants none.
 ///
 /// # Errors
 /// [`SiteSecretMissing`], with everything that is not here; what is wrong with the site's files.
-pub(crate) fn find(site: &Site, domain: &Name, release: &ReleaseManifest) -> Result<Option<SealedSecrets>, Failure> {
-    let wanted = release.secrets.iter().filter(|rule| rule.mode == SecretMode::PerSite);
-    let rules: Vec<SecretRule> = wanted.cloned().collect();
+pub fn find(site: &Site, domain: &Name, wanted: &[SecretRule]) -> Result<Option<SealedSecrets>, Failure> {
+    let rules: Vec<SecretRule> = wanted.iter().filter(|rule| rule.mode == SecretMode::PerSite).cloned().collect();
     if rules.is_empty() {
         return Ok(None);
     }
-    let kept = site.secrets(domain)?;
+    let (kept, absent) = match site.secrets(domain)? {
+        Held::Here(secrets) => (Some(secrets), None),
+        Held::Absent(why) => (None, Some(why)),
+        Held::Never => (None, None),
+    };
     let missing: Vec<String> = rules.iter().flat_map(|rule| missing(rule, kept.as_ref())).collect();
     let (true, Some(kept)) = (missing.is_empty(), kept) else {
-        return Err(SiteSecretMissing { site: site.identity.site.clone(), missing }.into());
+        return Err(SiteSecretMissing { site: site.identity.site.clone(), absent, missing }.into());
     };
-    // A statement is only kept where its recipient is the site's.
+    // What is here is for the site's own recipient.
     let key = site.age_key()?.ok_or_else(|| StoreError::Missing { path: site.store.trust_dir().join("site.age") })?;
     Ok(Some(SealedSecrets { key, message: kept.message, rules }))
 }

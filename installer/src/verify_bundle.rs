@@ -40,6 +40,8 @@ pub enum Checked {
         root: u64,
         /// How many statements it carries.
         statements: usize,
+        /// What somebody should look at.
+        warnings: Vec<String>,
     },
 }
 
@@ -87,7 +89,8 @@ pub fn verify_bundle(
     let statements = metadata::check(&roots, announced.statements())?.len();
     announced.end().iter().for_each(|at| end.is(*at));
     let Some(untrusted) = announced.read_head()? else {
-        return Ok(Checked::Metadata { domain, root: roots.root().version, statements });
+        let warnings = site.secrets_warning(&domain)?.into_iter().collect();
+        return Ok(Checked::Metadata { domain, root: roots.root().version, statements, warnings });
     };
     let VerifiedBundle { vouched, payload } = untrusted.verify(&roots)?;
     end.is(vouched.carriage.boundary.saturating_add(vouched.carriage.payload));
@@ -96,7 +99,8 @@ pub fn verify_bundle(
     let memory = memory(site, &domain, &roots, product.as_ref(), &vouched.approval.product)?;
     let now = crate::install_bundle::effective_now(site, &domain, clocks);
     // Whether it failed here before says nothing about the bundle.
-    let admission = admit(&vouched, &memory, Ask { retry: true, ..ask }, &now)?;
+    let mut admission = admit(&vouched, &memory, Ask { retry: true, ..ask }, &now)?;
+    admission.warnings.extend(site.secrets_warning(&domain)?);
     let members = vouched.carriage.members.len();
     let bytes = vouched.carriage.members.iter().map(content_size).sum();
     progress.phase("verifying", Amount::Bytes(bytes));

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use consign_format::archive::head::ArchiveError;
 use consign_format::error::Failure;
+use consign_format::trust::keys::PublicKey;
 use consign_format::verify::Undecryptable;
 use consign_format::{Digest, Name};
 use consign_installer::admit::Refusal;
@@ -70,10 +71,20 @@ fn scanning() -> Vec<Failure> {
     ]
 }
 
+fn public(digits: &str) -> PublicKey {
+    PublicKey(digits.repeat(32))
+}
+
+fn secret_missing(absent: Option<String>) -> Failure {
+    let missing = vec!["Secret radiology/db key password".into()];
+    SiteSecretMissing { site: name("hospital-7"), absent, missing }.into()
+}
+
 fn site() -> Vec<Failure> {
     let dir = || path("/var/lib/consign");
     vec![
-        SiteSecretMissing { site: name("hospital-7"), missing: vec!["Secret radiology/db key password".into()] }.into(),
+        secret_missing(None),
+        secret_missing(Some("number 3 was taken, and /var/lib/consign/trust/secrets/dev is gone".into())),
         SiteError::NotEnrolled { dir: dir() }.into(),
         SiteError::DevelopmentRoot { domain: name("dev"), version: 1 }.into(),
         EnrolError::Domain { domain: name("dev"), fingerprint: digest() }.into(),
@@ -83,8 +94,14 @@ fn site() -> Vec<Failure> {
         EnrolError::KitKey.into(),
         EnrolError::Key { source: io::Error::other("no randomness") }.into(),
         RecordError::OtherSite { site: name("hospital-7"), found: name("hospital-8") }.into(),
+        RecordError::OtherKey { serial: 3, own: public("11"), found: public("22") }.into(),
         RecordError::Reused { serial: 3 }.into(),
         RecoverError::Sound { site: name("hospital-7") }.into(),
+        RecoverError::Secrets {
+            site: name("hospital-7"),
+            reasons: vec!["domain dev: number 3 was taken, and /var/lib/consign/trust/secrets/dev is gone".into()],
+        }
+        .into(),
         RecoverError::Lost { reasons: vec!["domain dev: there is no copy in the cluster".into()] }.into(),
         RecoverError::OlderRoot { domain: name("dev"), known: 3, offered: 1 }.into(),
         StoreError::Damaged { path: dir().join("trust/site"), reason: "its checksum does not hold".into() }.into(),

@@ -17,8 +17,7 @@ use consign_installer::site::record::RecordError;
 use consign_installer::site::{Enrolment, Site, enrol};
 use consign_sealed::SiteKey;
 use kit::{Draft, NOW, name, root};
-use serde_json::Value;
-use site_kit::{TestSite, enrolment};
+use site_kit::{TestSite, enrolment, root_after};
 
 fn record(site: &str, serial: u64, environment: &str) -> SiteRecord {
     SiteRecord {
@@ -33,6 +32,11 @@ fn record(site: &str, serial: u64, environment: &str) -> SiteRecord {
         receipt_key: PublicKey::of(&SecretKey::from_seed(&[9; 32]) as &dyn Signer),
         recipient: None,
     }
+}
+
+/// A record of this site's name for another key.
+fn for_key(key: &SecretKey, serial: u64) -> SiteRecord {
+    SiteRecord { receipt_key: PublicKey::of(key as &dyn Signer), ..record("hospital-7", serial, "production") }
 }
 
 fn signed(record: &SiteRecord, by: &SecretKey) -> Vec<u8> {
@@ -70,6 +74,7 @@ fn the_highest_serial_counts() {
             signed(&SiteRecord { kind: "receipt".into(), ..record("hospital-7", 3, "test") }, &by),
             codes::DOCUMENT_MALFORMED,
         ),
+        (signed(&for_key(&SecretKey::from_seed(&[6; 32]), 3), &by), codes::OTHER_SITE),
     ] {
         assert_eq!(take(&site, &bytes).unwrap_err().code(), code);
         assert_eq!(kept(&site), Some(second.clone()));
@@ -93,19 +98,25 @@ fn a_record_comes_by_a_stick_and_opens_what_is_addressed_to_it() {
 }
 
 #[test]
+fn a_record_for_another_machine_of_the_same_name_is_refused_and_changes_nothing() {
+    let (site, stranger) = (TestSite::enrolled(), SecretKey::from_seed(&[6; 32]));
+    let refused = take(&site, &signed(&for_key(&stranger, 1), &kit::key())).unwrap_err();
+    assert_eq!(refused.code(), codes::OTHER_SITE);
+    assert!(refused.to_string().contains(&PublicKey::of(&stranger as &dyn Signer).0), "{refused}");
+    assert!(refused.hint().unwrap().contains("enrol-request"), "{:?}", refused.hint());
+    assert_eq!(kept(&site), None);
+    let stick = metadata_bundle(&[root("dev")], &[signed(&for_key(&stranger, 1), &kit::key())]).unwrap();
+    assert_eq!(site.install_bytes(&stick, Order::default()).unwrap_err().code(), codes::OTHER_SITE);
+    assert_eq!(kept(&site), None);
+}
+
+#[test]
 fn a_revoked_approver_has_not_had_the_last_word() {
     let site = TestSite::enrolled();
     let stolen = record("hospital-7", 1 << 50, "production");
     take(&site, &signed(&stolen, &kit::key())).unwrap();
-    // Root 2: key 8 approves from now on.
-    let mut next: Value = serde_json::from_slice(&root("dev")).unwrap();
     let new = SecretKey::from_seed(&[8; 32]);
-    let (id, public) = (consign_format::trust::keys::key_id(&new.public()).unwrap(), PublicKey::of(&new));
-    next["signed"]["version"] = 2.into();
-    next["signed"]["keys"][&id] =
-        serde_json::json!({"keytype": "ed25519", "keyval": {"public": public}, "scheme": "ed25519"});
-    next["signed"]["roles"]["targets"]["keyids"] = serde_json::json!([id]);
-    let second = sign(&next["signed"], &[&kit::key() as &dyn Signer]).unwrap();
+    let second = root_after(&root("dev"), &new);
     let lower = record("hospital-7", 2, "test");
     let roots = [root("dev"), second];
     site.install_bytes(&metadata_bundle(&roots, &[]).unwrap(), Order::default()).unwrap();

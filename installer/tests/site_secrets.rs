@@ -9,38 +9,20 @@ use std::time::Duration;
 
 use consign_format::error::{Failure, codes};
 use consign_format::release::{SecretMode, SecretRule};
-use consign_format::trust::keys;
-use consign_format::trust::site_secrets::SiteSecrets;
 use consign_installer::handoff::export::Export;
 use consign_installer::handoff::{
     ChangeSet, Desired, Handoff, HealthReport, OnEvent, Plan, Policy, RolledBack, Stopped,
 };
 use consign_installer::install_bundle::{Finished, Order};
+use consign_installer::site::secrets::Held;
 use consign_sealed::SiteKey;
-use consign_sealed::values::{self, SecretValues};
-use kit::{Draft, fingerprint, key, name};
+use kit::{Draft, fingerprint, name};
 use serde_json::Value;
-use site_kit::TestSite;
+use site_kit::{TestSite, secrets_for};
 
 const VALUE: &str = "hunter2-of-hospital-7";
 /// [`VALUE`] in base64.
 const ENCODED: &str = "aHVudGVyMi1vZi1ob3NwaXRhbC03";
-
-/// A statement with the Secret `demo/db`, signed by the approvers.
-fn statement(site: &str, recipient: &str, serial: u64, value: &str) -> Vec<u8> {
-    let mut db = SecretValues::new("demo", "db", "Opaque");
-    db.add_text("password", value);
-    let statement = SiteSecrets {
-        kind: "site-secrets".into(),
-        domain: name("dev"),
-        site: name(site),
-        serial,
-        recipient: recipient.to_owned(),
-        secrets: vec![db.names()],
-        message: values::encrypt(&recipient.parse().unwrap(), &[db]).unwrap(),
-    };
-    keys::sign(&statement, &[&key()]).unwrap()
-}
 
 fn recipient(site: &TestSite) -> String {
     site.site().identity.recipient.unwrap()
@@ -117,7 +99,7 @@ fn a_release_that_wants_a_secret_is_refused_before_anything_is_loaded() {
     assert_eq!(fingerprint(site.root.path()), before);
     // One that came without a key that is wanted is named as exactly.
     let mut draft = wanting("1.0", 10, &["password", "user"]);
-    draft.statements = vec![statement("hospital-7", &recipient(&site), 1, VALUE)];
+    draft.statements = vec![secrets_for("hospital-7", &recipient(&site), 1, VALUE)];
     let failure = site.install_with(&draft.bundle(), Order::default(), seen.clone()).unwrap_err();
     assert!(failure.to_string().ends_with("Secret demo/db key user"), "{failure}");
     assert_eq!(seen.password(), None);
@@ -127,7 +109,7 @@ fn a_release_that_wants_a_secret_is_refused_before_anything_is_loaded() {
 fn the_values_reach_the_cluster_and_nothing_else() {
     let site = TestSite::enrolled();
     let seen = Seen::default();
-    let first = bringing(statement("hospital-7", &recipient(&site), 1, VALUE), "1.0", 10);
+    let first = bringing(secrets_for("hospital-7", &recipient(&site), 1, VALUE), "1.0", 10);
     site.install_with(&first.bundle(), Order::default(), seen.clone()).unwrap();
     assert_eq!(seen.password().as_deref(), Some(ENCODED));
     for text in [VALUE, ENCODED] {
@@ -136,10 +118,10 @@ fn the_values_reach_the_cluster_and_nothing_else() {
     // A later release finds them here; a newer statement counts, an older one does not.
     site.install_with(&wanting("1.1", 11, &[]).bundle(), Order::default(), seen.clone()).unwrap();
     assert_eq!(seen.password().as_deref(), Some(ENCODED));
-    let newer = bringing(statement("hospital-7", &recipient(&site), 3, "new"), "1.2", 12);
+    let newer = bringing(secrets_for("hospital-7", &recipient(&site), 3, "new"), "1.2", 12);
     site.install_with(&newer.bundle(), Order::default(), seen.clone()).unwrap();
     assert_eq!(seen.password().as_deref(), Some("bmV3"));
-    let older = bringing(statement("hospital-7", &recipient(&site), 2, VALUE), "1.3", 13);
+    let older = bringing(secrets_for("hospital-7", &recipient(&site), 2, VALUE), "1.3", 13);
     site.install_with(&older.bundle(), Order::default(), seen.clone()).unwrap();
     assert_eq!(seen.password().as_deref(), Some("bmV3"));
 }
@@ -147,7 +129,7 @@ fn the_values_reach_the_cluster_and_nothing_else() {
 #[test]
 fn an_export_leaves_them_out() {
     let site = TestSite::enrolled();
-    let draft = bringing(statement("hospital-7", &recipient(&site), 1, VALUE), "1.0", 10);
+    let draft = bringing(secrets_for("hospital-7", &recipient(&site), 1, VALUE), "1.0", 10);
     let export = Export::new(&site.export_dir());
     assert!(matches!(site.install_with(&draft.bundle(), Order::default(), export).unwrap(), Finished::Installed(_)));
     assert!(site.export_dir().join("demo").is_dir());
@@ -158,18 +140,19 @@ fn an_export_leaves_them_out() {
 fn statements_for_others_and_to_other_keys_are_not_taken() {
     let site = TestSite::enrolled();
     let stranger = SiteKey::generate().recipient().to_string();
-    for (statement, warned) in
-        [(statement("hospital-8", &stranger, 1, VALUE), false), (statement("hospital-7", &stranger, 1, VALUE), true)]
-    {
+    for (statement, warned) in [
+        (secrets_for("hospital-8", &stranger, 1, VALUE), false),
+        (secrets_for("hospital-7", &stranger, 1, VALUE), true),
+    ] {
         let mut draft = Draft::new("1.0", 10);
         draft.statements = vec![statement];
         let Finished::Installed(installed) = site.install(&draft).unwrap() else { panic!("not installed") };
         assert_eq!(installed.warnings.iter().any(|warning| warning.contains("not its recipient")), warned);
-        assert_eq!(site.site().secrets(&name("dev")).unwrap(), None);
+        assert_eq!(site.site().secrets(&name("dev")).unwrap(), Held::Never);
     }
     // One that nobody signed stops the bundle.
     let mut draft = Draft::new("1.1", 11);
-    let forged = statement("hospital-7", &recipient(&site), 9, VALUE);
+    let forged = secrets_for("hospital-7", &recipient(&site), 9, VALUE);
     let forged = String::from_utf8(forged).unwrap().replace("\"serial\":9", "\"serial\":8");
     draft.statements = vec![forged.into_bytes()];
     assert_eq!(site.install(&draft).unwrap_err().code(), codes::SIGNATURE_INVALID);

@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 
 use consign_format::error::Failure;
 use consign_format::receipt::Receipt;
+use consign_format::trust::site_secrets::{SecretNames, SiteSecrets};
 use consign_format::trust::statement::SiteRecord;
 use consign_format::{Digest, Name};
 use serde::Serialize;
 
 use super::Context;
 use crate::config::HandoffKind;
+use crate::site::secrets::Held;
 use crate::site::{DomainState, Site};
 use crate::store::StoreError;
 use crate::store::journal::Entry;
@@ -48,6 +50,26 @@ struct DomainStatus {
     /// What headquarters says of this site.
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<SiteRecord>,
+    /// The Secrets that were encrypted to this site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secrets: Option<SecretsStatus>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase", untagged)]
+enum SecretsStatus {
+    /// The statement that counts.
+    Here { serial: u64, secrets: Vec<SecretNames> },
+    /// Why they must be brought again.
+    Absent { absent: String },
+}
+
+fn secrets_of(site: &Site, domain: &Name) -> Result<Option<SecretsStatus>, StoreError> {
+    Ok(match site.secrets(domain)? {
+        Held::Never => None,
+        Held::Here(SiteSecrets { serial, secrets, .. }) => Some(SecretsStatus::Here { serial, secrets }),
+        Held::Absent(absent) => Some(SecretsStatus::Absent { absent }),
+    })
 }
 
 #[derive(Debug, Serialize)]
@@ -70,7 +92,8 @@ fn look(context: &Context<'_>, site: &Site) -> Result<Status, Failure> {
     let domain = |(name, state): (&Name, &DomainState)| -> Result<DomainStatus, StoreError> {
         let chain = state.chain(&site.store)?;
         let (root_version, fingerprint) = (chain.root().version, chain.fingerprint());
-        Ok(DomainStatus { domain: name.clone(), root_version, fingerprint, record: state.record().cloned() })
+        let (record, secrets) = (state.record().cloned(), secrets_of(site, name)?);
+        Ok(DomainStatus { domain: name.clone(), root_version, fingerprint, record, secrets })
     };
     let last = site.store.last_receipt_number()?;
     let last_receipt = match last {
@@ -95,21 +118,7 @@ fn look(context: &Context<'_>, site: &Site) -> Result<Status, Failure> {
 
 fn human(status: &Status) -> String {
     let mut text = format!("site      {}{}", status.site, if status.production { " (production)" } else { "" });
-    for domain in &status.domains {
-        let _ = write!(
-            text,
-            "\ndomain    {} (root {}, enrolled {})",
-            domain.domain, domain.root_version, domain.fingerprint
-        );
-        match &domain.record {
-            Some(record) => {
-                let environments = record.environments.iter().map(Name::to_string);
-                let known_as: Vec<String> = environments.chain(record.labels.iter().cloned()).collect();
-                let _ = write!(text, "\n  record    {}: {}", record.serial, known_as.join(", "));
-            }
-            None => text.push_str("\n  record    none yet: only bundles for this site's name, or for any, are taken"),
-        }
-    }
+    status.domains.iter().for_each(|domain| text.push_str(&human_domain(domain)));
     let handoff = match status.handoff {
         HandoffKind::Direct => "direct",
         HandoffKind::Export => "export",
@@ -148,6 +157,30 @@ fn human(status: &Status) -> String {
     }
     if let Some(entry) = &status.cut_off {
         let _ = write!(text, "\nthe last run was cut off at `{}` of {}; run install again", entry.step, entry.product);
+    }
+    text
+}
+
+fn human_domain(domain: &DomainStatus) -> String {
+    let mut text =
+        format!("\ndomain    {} (root {}, enrolled {})", domain.domain, domain.root_version, domain.fingerprint);
+    match &domain.record {
+        Some(record) => {
+            let environments = record.environments.iter().map(Name::to_string);
+            let known_as: Vec<String> = environments.chain(record.labels.iter().cloned()).collect();
+            let _ = write!(text, "\n  record    {}: {}", record.serial, known_as.join(", "));
+        }
+        None => text.push_str("\n  record    none yet: only bundles for this site's name, or for any, are taken"),
+    }
+    match &domain.secrets {
+        Some(SecretsStatus::Here { serial, secrets }) => {
+            let names = secrets.iter().map(|secret| format!("{}/{}", secret.namespace, secret.name));
+            let _ = write!(text, "\n  secrets   {serial}: {}", names.collect::<Vec<_>>().join(", "));
+        }
+        Some(SecretsStatus::Absent { absent }) => {
+            let _ = write!(text, "\n  secrets   MISSING, and must be brought again: {absent}");
+        }
+        None => {}
     }
     text
 }

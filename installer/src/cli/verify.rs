@@ -35,7 +35,8 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
 }
 
 fn tell_metadata(context: &Context<'_>, checked: &Checked) {
-    let Checked::Metadata { domain, root, statements } = checked else { return };
+    let Checked::Metadata { domain, root, statements, warnings } = checked else { return };
+    warnings.iter().for_each(|warning| context.terminal.warn(warning));
     let human = format!("metadata of domain {domain} alone: root {root}, {statements} statements");
     context.terminal.result(checked, human);
 }

@@ -179,6 +179,6 @@ fn before(run: &Run<'_>, previous: Option<&ReleaseRef>) -> Result<(Desired, Dura
     let release = run.site.store.read_release(&previous.digest)?;
     let blobs = run.site.store.blobs()?;
     let mut desired = desired(&release, &|digest, limit| blobs.read(digest, limit))?;
-    desired.sealed = site_secrets::find(run.site, &run.domain, &release)?;
+    desired.sealed = site_secrets::find(run.site, &run.domain, &release.secrets)?;
     Ok((desired, Duration::from_secs(release.rollout.health_timeout)))
 }

@@ -63,10 +63,10 @@ pub(super) fn commit_statements(
         let new = match statement {
             _ if dry_run => None,
             Approved::DowngradeGrant(grant) => site.take_grant(domain, &grant, bytes)?,
-            Approved::SiteSecrets(secrets) => match site.take_secrets(domain, &secrets)? {
+            Approved::SiteSecrets(_) => match site.take_secrets(domain, bytes)? {
                 Taken::New(words) => Some(words),
                 Taken::PassedOver => None,
-                Taken::Unreadable(words) => {
+                Taken::Refused(words) => {
                     metadata.warnings.push(words);
                     None
                 }
@@ -83,5 +83,6 @@ pub(super) fn commit_statements(
             None => metadata.passed_over += 1,
         }
     }
+    metadata.warnings.extend(site.secrets_warning(domain)?);
     Ok(metadata)
 }

@@ -14,7 +14,6 @@ use consign_terminal::Progress;
 
 use super::telling::teller;
 use super::{Finished, Planned};
-use crate::admit::Admission;
 use crate::desired::{desired, policy};
 use crate::handoff::{Desired, Handoff};
 use crate::medium::Medium;
@@ -28,7 +27,7 @@ pub(super) async fn rehearse<H: Handoff>(
     payload: Payload<Medium>,
     site: &Site,
     handoff: &H,
-    admission: Admission,
+    warnings: Vec<String>,
     sealed: Option<SealedSecrets>,
     progress: &dyn Progress,
 ) -> Result<Finished, Failure> {
@@ -44,7 +43,7 @@ pub(super) async fn rehearse<H: Handoff>(
         release: vouched.release_digest,
         handoff: handoff.name(),
         plan,
-        warnings: admission.warnings,
+        warnings,
     }))
 }
 

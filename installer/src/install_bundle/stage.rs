@@ -32,7 +32,7 @@ pub(super) fn stage(run: &mut Run<'_>, blobs: &BlobFolder) -> Result<Desired, Fa
     check_images(release, &read)?;
     let mut desired = desired(release, &read)?;
     run.site.allow.check(release, &desired.objects)?;
-    desired.sealed = site_secrets::find(run.site, &run.domain, release)?;
+    desired.sealed = site_secrets::find(run.site, &run.domain, &release.secrets)?;
     let names = names_of(release).map_err(BadNames)?;
     if !release.files.is_empty() {
         let warning =

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use consign_format::Name;
-use consign_format::trust::keys::SecretKey;
+use consign_format::receipt::Receipt;
+use consign_format::trust::keys::{PublicKey, SecretKey, Signer};
 use consign_registry::durable::DRAFT_PREFIX;
 use consign_sealed::SiteKey;
 
+use super::secrets::{self, Held};
 use super::{Counter, DomainState, Identity, age_key, identity_file, read_key};
 use crate::store::products::ProductState;
 use crate::store::receipts::Kept;
@@ -22,8 +24,13 @@ pub struct Damage {
     pub domains: BTreeMap<Name, Result<DomainState, StoreError>>,
     /// The receipts, if the whole chain holds.
     pub(super) receipts: Result<Vec<Kept>, StoreError>,
-    /// Every receipt whose own signature holds, whatever became of the others: what it says was so.
-    signed: Vec<Kept>,
+    /// The keys that receipts here may be signed with.
+    pub(super) receipt_keys: Vec<PublicKey>,
+    /// Every receipt whose own signature holds, whatever became of the others, of earlier enrolments too: what it says was
+    /// so.
+    signed: Vec<Receipt>,
+    /// Why the Secrets of a domain whose file holds must be brought again.
+    pub secrets: BTreeMap<Name, String>,
 }
 
 impl Damage {
@@ -33,14 +40,17 @@ impl Damage {
         let identity = state_file::read::<Identity>(&path).and_then(|read| read.ok_or(StoreError::Missing { path }));
         let known = identity.as_ref().ok();
         let domains = known.into_iter().flat_map(|identity| identity.domains.keys().map(move |name| (identity, name)));
-        let domains =
+        let domains: BTreeMap<_, _> =
             domains.map(|(identity, name)| (name.clone(), DomainState::read(store, identity, name))).collect();
         let receipts = match known {
             Some(identity) => store.read_receipts(&identity.public_key),
             None => Err(StoreError::damaged(store.receipts_dir(), "nobody knows the key they were signed with")),
         };
-        let signed = known.map(|identity| store.signed_receipts(&identity.public_key)).unwrap_or_default();
-        Damage { identity, domains, receipts, signed }
+        let receipt_keys = receipt_keys(store, known);
+        let signed = store.signed_receipts(&receipt_keys);
+        let sound = domains.values().filter_map(|state| state.as_ref().ok());
+        let secrets = known.map(|identity| absent_secrets(store, identity, sound)).unwrap_or_default();
+        Damage { identity, domains, receipts, receipt_keys, signed, secrets }
     }
 
     /// The site's key, unless it is lost or nobody knows which key it should be.
@@ -59,7 +69,7 @@ impl Damage {
     }
 
     /// What the site's other files say that was accepted in a domain: the highest sequence of each product.
-    pub(super) fn evidence(&self, store: &Store, domain: &Name) -> BTreeMap<Name, Counter> {
+    pub(super) fn evidence(&self, store: &Store, domain: &Name, site: &Name) -> BTreeMap<Name, Counter> {
         let mut seen: BTreeMap<Name, Counter> = BTreeMap::new();
         let mut note = |product: &Name, sequence: u64, release| {
             if seen.get(product).is_none_or(|known| known.sequence < sequence) {
@@ -71,8 +81,8 @@ impl Damage {
                 note(&product.product, release.sequence, release.digest);
             }
         }
-        for kept in self.signed.iter().filter(|kept| kept.receipt.domain == *domain) {
-            if let Some(release) = &kept.receipt.release {
+        for receipt in self.receipts_of(domain, site) {
+            if let Some(release) = &receipt.release {
                 note(&release.product, release.sequence, release.digest);
             }
         }
@@ -80,10 +90,38 @@ impl Damage {
     }
 
     /// The highest version of a domain's root that a receipt speaks of; 0 where none does.
-    pub(super) fn newest_root(&self, domain: &Name) -> u64 {
-        let receipts = self.signed.iter().filter(|kept| kept.receipt.domain == *domain);
-        receipts.filter_map(|kept| kept.receipt.root).max().unwrap_or(0)
+    pub(super) fn newest_root(&self, domain: &Name, site: &Name) -> u64 {
+        self.receipts_of(domain, site).filter_map(|receipt| receipt.root).max().unwrap_or(0)
     }
+
+    /// The receipts of a domain whose signatures hold. That they are this site's is asked too: where the identity is lost,
+    /// a person says who the site is.
+    fn receipts_of<'a>(&'a self, domain: &Name, site: &Name) -> impl Iterator<Item = &'a Receipt> {
+        self.signed.iter().filter(move |receipt| receipt.domain == *domain && receipt.site == *site)
+    }
+}
+
+/// The keys that the receipts must be signed with: the identity's and those before it, or, where nobody knows who the site
+/// is, the one that lies here. A receipt only ever lifts what is demanded.
+fn receipt_keys(store: &Store, identity: Option<&Identity>) -> Vec<PublicKey> {
+    match identity {
+        Some(identity) => [std::slice::from_ref(&identity.public_key), &identity.earlier_keys].concat(),
+        None => super::stored_key(store).iter().map(|key| PublicKey::of(key as &dyn Signer)).collect(),
+    }
+}
+
+/// Why the Secrets of each domain must be brought again; nothing where they are here, or were never taken.
+pub(super) fn absent_secrets<'a>(
+    store: &Store,
+    identity: &Identity,
+    states: impl IntoIterator<Item = &'a DomainState>,
+) -> BTreeMap<Name, String> {
+    let absent = |state: &DomainState| match secrets::held(store, identity, state) {
+        Ok(Held::Absent(why)) => Some((state.domain.clone(), why)),
+        // Roots that do not hold are damage of the domain, and told as that.
+        Ok(Held::Never | Held::Here(_)) | Err(_) => None,
+    };
+    states.into_iter().filter_map(absent).collect()
 }
 
 fn readable_products(store: &Store, domain: &Name) -> Vec<ProductState> {

@@ -9,6 +9,7 @@ use consign_format::trust::roots::RootChain;
 use consign_format::{Digest, Name};
 use serde::{Deserialize, Serialize};
 
+use super::secrets::KnownSecrets;
 use super::{Identity, KeptRecord};
 use crate::store::{Store, StoreError, state_file};
 
@@ -29,6 +30,9 @@ pub struct DomainState {
     /// What headquarters says of this site, as it was signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<KeptRecord>,
+    /// Which statement of Secrets for this site was taken last; the statement itself lies in a file of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<KnownSecrets>,
     /// The version of the root before, as long as the receipt of a change of roots is still to be written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreceipted: Option<u64>,
@@ -79,6 +83,7 @@ impl DomainState {
             roots: vec![String::from_utf8_lossy(root).into_owned()],
             time_floor: 0,
             record: None,
+            secrets: None,
             unreceipted: None,
             grants: Vec::new(),
             products: BTreeMap::new(),
@@ -132,6 +137,24 @@ impl DomainState {
             }
         }
         Ok(())
+    }
+
+    /// Lifts the counters to what was accepted by other accounts; never lowers one.
+    pub(super) fn raise(&mut self, seen: BTreeMap<Name, Counter>) {
+        for (product, counter) in seen {
+            let trust = self.products.entry(product).or_default();
+            if trust.verified.as_ref().is_none_or(|verified| verified.sequence < counter.sequence) {
+                trust.verified = Some(counter);
+            }
+        }
+    }
+
+    /// Lifts the lowest sequences that are taken; never lowers one.
+    pub(super) fn raise_floors<'f>(&mut self, floors: impl IntoIterator<Item = (&'f Name, &'f u64)>) {
+        for (product, floor) in floors {
+            let trust = self.products.entry(product.clone()).or_default();
+            trust.floor = trust.floor.max(Some(*floor));
+        }
     }
 
     /// The counters of one product; zero where it was never seen.

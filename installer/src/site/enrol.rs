@@ -249,7 +249,7 @@ fn enrolled(
         recipient: identity.recipient.clone(),
         request,
         request_fingerprint: Digest::of(&bytes),
-        record: record.map(|kept| kept.record.serial),
+        record: record.map(|kept| kept.statement.serial),
     })
 }
 
@@ -257,7 +257,7 @@ fn enrolled(
 fn check_kit(chain: &RootChain, site: &Name, kit: &Kit) -> Result<KeptRecord, EnrolError> {
     let kept = record::check(chain, site, &kit.record)?;
     let recipient = kit.age_key.recipient().to_string();
-    if kept.record.receipt_key != PublicKey::of(&kit.key) || kept.record.recipient != Some(recipient) {
+    if kept.statement.receipt_key != PublicKey::of(&kit.key) || kept.statement.recipient != Some(recipient) {
         return Err(EnrolError::KitKey);
     }
     Ok(kept)
@@ -306,6 +306,7 @@ fn new_site(enrolment: &Enrolment<'_>) -> Result<(Identity, Option<String>, Opti
         domains: BTreeMap::new(),
         recovered: enrolment.after.is_some(),
         continues: enrolment.after.as_ref().and_then(|after| after.last_receipt),
+        earlier_keys: Vec::new(),
     };
     Ok((identity, Some(pem(key)?), Some(age_key.to_text())))
 }

@@ -3,55 +3,18 @@
 use consign_format::Name;
 use consign_format::error::{Code, Coded, codes};
 use consign_format::trust::TrustError;
-use consign_format::trust::envelope::Envelope;
+use consign_format::trust::keys::PublicKey;
 use consign_format::trust::roots::RootChain;
 use consign_format::trust::statement::SiteRecord;
-use serde::{Deserialize, Serialize};
 
-use super::{DomainState, Site};
+use super::{DomainState, KeptStatement, Site};
 use crate::store::StoreError;
 
 /// What the document is called in errors.
 const DOCUMENT: &str = "the site record";
 
 /// A record, and the envelope it came in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct KeptRecord {
-    /// What it says.
-    pub record: SiteRecord,
-    /// The envelope, byte for byte.
-    envelope: String,
-}
-
-/// Its signatures were checked when it was taken: the file of state that it is kept in is believed or refused as a whole.
-impl TryFrom<String> for KeptRecord {
-    type Error = String;
-
-    fn try_from(envelope: String) -> Result<Self, String> {
-        let parsed = Envelope::parse(DOCUMENT, envelope.as_bytes()).map_err(|error| error.to_string())?;
-        let record = serde_json::from_slice(parsed.signed()).map_err(|error| error.to_string())?;
-        Ok(KeptRecord { record, envelope })
-    }
-}
-
-impl From<KeptRecord> for String {
-    fn from(kept: KeptRecord) -> String {
-        kept.envelope
-    }
-}
-
-impl KeptRecord {
-    /// The envelope, byte for byte.
-    pub fn envelope(&self) -> &[u8] {
-        self.envelope.as_bytes()
-    }
-
-    /// Tells whether both say the same, whoever has signed.
-    fn says_the_same(&self, other: &Self) -> bool {
-        self.record == other.record
-    }
-}
+pub type KeptRecord = KeptStatement<SiteRecord>;
 
 /// Why a record is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +33,16 @@ pub enum RecordError {
         /// The site it speaks of.
         found: Name,
     },
+    /// It names a receipt key that is not this site's.
+    #[error("site record {serial} is for receipt key {}, and this site signs with {}", found.0, own.0)]
+    OtherKey {
+        /// The serial.
+        serial: u64,
+        /// This site's key.
+        own: PublicKey,
+        /// The key it names.
+        found: PublicKey,
+    },
     /// Two records bear one serial.
     #[error("site record {serial} is known here, and says something else")]
     Reused {
@@ -83,7 +56,7 @@ impl Coded for RecordError {
         match self {
             RecordError::Trust(error) => error.code(),
             RecordError::Store(error) => error.code(),
-            RecordError::OtherSite { .. } => codes::OTHER_SITE,
+            RecordError::OtherSite { .. } | RecordError::OtherKey { .. } => codes::OTHER_SITE,
             RecordError::Reused { .. } => codes::SEQUENCE_REUSED,
         }
     }
@@ -93,6 +66,11 @@ impl Coded for RecordError {
             RecordError::Trust(error) => error.hint(),
             RecordError::Store(error) => error.hint(),
             RecordError::OtherSite { site, .. } => Some(format!("bring the record of site {site}")),
+            RecordError::OtherKey { .. } => Some(
+                "if this site was recovered with new keys, bring its newest enrol-request (enrol-requests/DOMAIN.json) to \
+                 headquarters for a new record; if not, the record is for another machine of that name: tell headquarters"
+                    .to_owned(),
+            ),
             RecordError::Reused { .. } => {
                 Some("headquarters makes a record with a higher serial: consign site record --previous".to_owned())
             }
@@ -103,7 +81,7 @@ impl Coded for RecordError {
 impl DomainState {
     /// What headquarters says of this site, if it has said anything yet.
     pub fn record(&self) -> Option<&SiteRecord> {
-        self.record.as_ref().map(|kept| &kept.record)
+        self.record.as_ref().map(|kept| &kept.statement)
     }
 
     /// Decides whether an offered record takes the place of the one that is kept.
@@ -112,14 +90,15 @@ impl DomainState {
     /// its serial holds nobody back: a key that was stolen and revoked must not have had the last word.
     fn replaced_by(&self, offered: &KeptRecord, chain: &RootChain) -> Result<bool, RecordError> {
         let Some(kept) = &self.record else { return Ok(true) };
-        if chain.statement::<SiteRecord>(DOCUMENT, kept.envelope()).is_err() {
-            return Ok(!kept.says_the_same(offered));
+        let (kept, is_vouched, offered) = (&kept.statement, kept.is_vouched_by(chain), &offered.statement);
+        if !is_vouched {
+            return Ok(kept != offered);
         }
-        match offered.record.serial.cmp(&kept.record.serial) {
+        match offered.serial.cmp(&kept.serial) {
             std::cmp::Ordering::Less => Ok(false),
             std::cmp::Ordering::Greater => Ok(true),
-            std::cmp::Ordering::Equal if kept.says_the_same(offered) => Ok(false),
-            std::cmp::Ordering::Equal => Err(RecordError::Reused { serial: offered.record.serial }),
+            std::cmp::Ordering::Equal if kept == offered => Ok(false),
+            std::cmp::Ordering::Equal => Err(RecordError::Reused { serial: offered.serial }),
         }
     }
 }
@@ -129,7 +108,7 @@ impl Site {
     /// the same record once more, change nothing.
     ///
     /// # Errors
-    /// [`RecordError`]: not signed by the approvers, another site's, or a known serial with other content.
+    /// [`RecordError`]: not signed by the approvers, another site's, for another key, or a known serial with other content.
     pub fn take_record(&mut self, domain: &Name, bytes: &[u8]) -> Result<Option<String>, RecordError> {
         let Some(state) = self.domains.get_mut(domain) else { return Ok(None) };
         let chain = state.chain(&self.store)?;
@@ -137,7 +116,12 @@ impl Site {
         if !state.replaced_by(&offered, &chain)? {
             return Ok(None);
         }
-        let words = format!("site record {}", offered.record.serial);
+        let SiteRecord { serial, receipt_key, .. } = &offered.statement;
+        if *receipt_key != self.identity.public_key {
+            let (own, found) = (self.identity.public_key.clone(), receipt_key.clone());
+            return Err(RecordError::OtherKey { serial: *serial, own, found });
+        }
+        let words = format!("site record {serial}");
         state.record = Some(offered);
         state.write(&self.store)?;
         Ok(Some(words))
@@ -146,10 +130,9 @@ impl Site {
 
 /// Reads a record for this site: signatures, form, domain, site.
 pub(super) fn check(chain: &RootChain, site: &Name, bytes: &[u8]) -> Result<KeptRecord, RecordError> {
-    let record: SiteRecord = chain.statement(DOCUMENT, bytes)?;
-    if record.site != *site {
-        return Err(RecordError::OtherSite { site: site.clone(), found: record.site });
+    let offered = KeptRecord::check(DOCUMENT, chain, bytes)?;
+    if offered.statement.site != *site {
+        return Err(RecordError::OtherSite { site: site.clone(), found: offered.statement.site });
     }
-    // A document that was interpreted as JSON is UTF-8.
-    Ok(KeptRecord { record, envelope: String::from_utf8_lossy(bytes).into_owned() })
+    Ok(offered)
 }

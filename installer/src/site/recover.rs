@@ -8,22 +8,26 @@
 use std::collections::BTreeMap;
 
 use consign_format::trust::Fingerprint;
-use consign_format::trust::keys::{PublicKey, SecretKey};
+use consign_format::trust::keys::PublicKey;
 use consign_format::trust::roots::RootChain;
 use consign_format::{Digest, Name};
-use consign_sealed::SiteKey;
-use serde::Serialize;
 
 use super::copy::{self, LastReceipt};
-use super::enrol::{After, EnrolError, new_id, new_key, pem};
+use super::damage::absent_secrets;
+use super::enrol::{After, EnrolError, new_id};
 use super::pending::{self, Pending};
-use super::{Counter, Damage, DomainState, Identity, Site, SiteError, request};
+use super::{Damage, DomainState, Identity, Site, SiteError, request};
 use crate::store::products::ProductState;
 use crate::store::{Store, StoreError, lock};
 
 mod error;
+mod keys;
+mod own_file;
+mod recovered;
 
 pub use error::RecoverError;
+use keys::Keys;
+pub use recovered::{Recovered, Source};
 
 /// What a recovery may use beside the site's own files.
 pub struct Recovery<'a> {
@@ -51,37 +55,6 @@ pub struct Again<'a> {
     pub after: After,
 }
 
-/// Where a domain's state came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Source {
-    /// Its own file held.
-    File,
-    /// The copy in the cluster.
-    Cluster,
-    /// The root and the floors that a person brought.
-    Headquarters,
-}
-
-/// What came of it.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Recovered {
-    /// The site.
-    pub site: Name,
-    /// The new enrolment's id.
-    pub enrolment: String,
-    /// The key that receipts are signed with.
-    pub public_key: PublicKey,
-    /// Whether that or the age key is a new one: headquarters must make a new site record.
-    pub new_key: bool,
-    /// Where each domain's state came from.
-    pub domains: BTreeMap<Name, Source>,
-    /// The receipt that the first one of the new chain will name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub continues: Option<Digest>,
-}
-
 /// Recovers a site. A recovery that was cut off is finished.
 pub fn recover(store: &Store, recovery: &Recovery<'_>) -> Result<Recovered, RecoverError> {
     if !store.dir().exists() {
@@ -95,32 +68,34 @@ pub fn recover(store: &Store, recovery: &Recovery<'_>) -> Result<Recovered, Reco
     };
     match Site::open(store.clone()) {
         Ok(site) if finished => {
-            return Ok(told(&site.identity, site.domains.keys().map(|d| (d.clone(), Source::File))));
+            let sources = site.domains.keys().map(|domain| (domain.clone(), Source::File));
+            return Ok(Recovered::new(store, &site.identity, site.domains.values(), sources));
         }
-        Ok(site) => return Err(RecoverError::Sound { site: site.identity.site }),
+        Ok(site) => return Err(sound(store, site)),
         Err(SiteError::Store(StoreError::Damaged { .. } | StoreError::Missing { .. })) => {}
         Err(other) => return Err(other.into()),
     }
     let damage = Damage::look(store);
-    let mut work = Work { store, damage: &damage, recovery, receipts: Vec::new() };
+    let mut work = Work { store, damage: &damage, recovery, receipts: Vec::new(), used: Vec::new() };
     let domains = work.domains()?;
     let continues = work.last_receipt();
     let (identity, keys) = work.identity(&domains, continues)?;
     let (pending, sources) = work.pending(identity, keys, domains)?;
     pending.commit(store)?;
     let new_key = pending.key.is_some() || pending.age_key.is_some();
-    Ok(Recovered { new_key, ..told(&pending.identity, sources) })
+    let recovered = Recovered::new(store, &pending.identity, &pending.domains, sources);
+    Ok(Recovered { new_key, used: work.used, ..recovered })
 }
 
-fn told(identity: &Identity, domains: impl IntoIterator<Item = (Name, Source)>) -> Recovered {
-    Recovered {
-        site: identity.site.clone(),
-        enrolment: identity.enrolment.clone(),
-        public_key: identity.public_key.clone(),
-        new_key: false,
-        domains: domains.into_iter().collect(),
-        continues: identity.continues,
+/// Nothing is to be recovered; what can only be brought again is said.
+fn sound(store: &Store, site: Site) -> RecoverError {
+    let absent = absent_secrets(store, &site.identity, site.domains.values());
+    let site = site.identity.site;
+    if absent.is_empty() {
+        return RecoverError::Sound { site };
     }
+    let reasons = absent.into_iter().map(|(domain, why)| format!("domain {domain}: {why}")).collect();
+    RecoverError::Secrets { site, reasons }
 }
 
 /// One recovery.
@@ -130,13 +105,8 @@ struct Work<'a> {
     recovery: &'a Recovery<'a>,
     /// Last receipts that copies speak of.
     receipts: Vec<LastReceipt>,
-}
-
-/// The site's key, and the texts of those that are new.
-struct Keys {
-    signing: SecretKey,
-    new_signing: Option<String>,
-    new_age_key: Option<String>,
+    /// What was used beside the sources of the domains, in words.
+    used: Vec<String>,
 }
 
 /// A domain's state, and where it came from.
@@ -182,16 +152,16 @@ impl Work<'_> {
             Ok(copied) => copied,
             Err(why) => return Ok(Err(format!("the copy in the cluster does not count: {why}"))),
         };
-        self.check_root(domain, &copied.chain)?;
+        self.check_root(domain, &identity.site, &copied.chain)?;
         self.receipts.extend(copied.receipt);
         let mut state = copied.state;
-        state.raise(self.damage.evidence(self.store, domain));
+        state.raise(self.damage.evidence(self.store, domain, &identity.site));
         Ok(Ok(state))
     }
 
     /// The root and floors that a person brought. A file that holds is kept, and its counters only go up.
     fn of_headquarters(
-        &self,
+        &mut self,
         again: &Again<'_>,
         found: &BTreeMap<Name, Found>,
     ) -> Result<(Name, DomainState), RecoverError> {
@@ -203,9 +173,6 @@ impl Work<'_> {
             let (found, given) = (identity.site.clone(), again.site.clone());
             return Err(EnrolError::OtherName { found, given }.into());
         }
-        if chain.root().development && self.is_production() {
-            return Err(SiteError::DevelopmentRoot { domain, version: chain.root().version }.into());
-        }
         let mut state = match found.get(&domain) {
             Some((state, _)) => {
                 let mut state = state.clone();
@@ -215,18 +182,36 @@ impl Work<'_> {
                 }
                 state
             }
-            None => {
-                self.check_root(&domain, &chain)?;
-                DomainState::new(&again.site, "", &domain, again.root)
-            }
+            None => self.new_state(again, &domain)?,
         };
-        state.raise(self.damage.evidence(self.store, &domain));
+        let chain = state.chain(self.store)?;
+        if chain.root().development && self.is_production() {
+            return Err(SiteError::DevelopmentRoot { domain, version: chain.root().version }.into());
+        }
+        state.raise(self.damage.evidence(self.store, &domain, &again.site));
         state.raise_floors(&again.after.floors);
         Ok((domain, state))
     }
 
-    fn check_root(&self, domain: &Name, chain: &RootChain) -> Result<(), RecoverError> {
-        let (known, offered) = (self.damage.newest_root(domain), chain.root().version);
+    /// A domain anew from its root, lifted by the file that lies in its place as far as that holds by itself.
+    fn new_state(&mut self, again: &Again<'_>, domain: &Name) -> Result<DomainState, RecoverError> {
+        let mut state = DomainState::new(&again.site, "", domain, again.root);
+        let lifted = own_file::lift(&mut state, self.store);
+        self.check_root(domain, &again.site, &state.chain(self.store)?)?;
+        self.used.extend(lifted.map(|words| format!("domain {domain}: {words}")));
+        if self.damage.identity.is_err() {
+            let left = own_file::left_behind(self.store, &again.site, |other| other == domain);
+            self.used.extend(left.map(|other| {
+                format!(
+                    "domain {other}: left out, for its root was not brought; enrol it again with --root and --floor"
+                )
+            }));
+        }
+        Ok(state)
+    }
+
+    fn check_root(&self, domain: &Name, site: &Name, chain: &RootChain) -> Result<(), RecoverError> {
+        let (known, offered) = (self.damage.newest_root(domain, site), chain.root().version);
         if offered < known {
             return Err(RecoverError::OlderRoot { domain: domain.clone(), known, offered });
         }
@@ -259,33 +244,21 @@ impl Work<'_> {
             (Err(_), Some(again)) => again.site.clone(),
             (Err(error), None) => return Err(RecoverError::Lost { reasons: vec![error.to_string()] }),
         };
-        let (signing, new_signing) = match self.damage.key(self.store) {
-            Some(key) => (key, None),
-            None => {
-                let key = new_key(self.recovery.random)?;
-                let text = pem(&key)?;
-                (key, Some(text))
-            }
-        };
-        let (age_key, new_age_key) = match self.damage.age_key(self.store) {
-            Some(key) => (key, None),
-            None => {
-                let key = SiteKey::generate();
-                let text = key.to_text();
-                (key, Some(text))
-            }
-        };
+        let keys = Keys::kept_or_new(self.damage, self.store, self.recovery.random)?;
+        let public_key = PublicKey::of(&keys.signing);
+        let earlier_keys = self.damage.receipt_keys.iter().filter(|key| **key != public_key).cloned().collect();
         let identity = Identity {
             site,
             enrolment: new_id(self.recovery.random)?,
             production: self.is_production(),
-            public_key: PublicKey::of(&signing),
-            recipient: Some(age_key.recipient().to_string()),
+            public_key,
+            earlier_keys,
+            recipient: Some(keys.recipient.clone()),
             domains: domains.iter().filter_map(|(name, (state, _))| Some((name.clone(), first(state)?))).collect(),
             recovered: true,
             continues,
         };
-        Ok((identity, Keys { signing, new_signing, new_age_key }))
+        Ok((identity, keys))
     }
 
     fn pending(
@@ -324,24 +297,4 @@ fn is_about(reason: &str, domain: &Name) -> bool {
         .strip_prefix("domain ")
         .and_then(|rest| rest.strip_prefix(domain.as_str()))
         .is_some_and(|r| r.starts_with(':'))
-}
-
-impl DomainState {
-    /// Lifts the counters to what was accepted by other accounts; never lowers one.
-    fn raise(&mut self, seen: BTreeMap<Name, Counter>) {
-        for (product, counter) in seen {
-            let trust = self.products.entry(product).or_default();
-            if trust.verified.as_ref().is_none_or(|verified| verified.sequence < counter.sequence) {
-                trust.verified = Some(counter);
-            }
-        }
-    }
-
-    /// Lifts the lowest sequences that are taken; never lowers one.
-    pub(super) fn raise_floors<'f>(&mut self, floors: impl IntoIterator<Item = (&'f Name, &'f u64)>) {
-        for (product, floor) in floors {
-            let trust = self.products.entry(product.clone()).or_default();
-            trust.floor = trust.floor.max(Some(*floor));
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! Receipts on the disk: one file each, numbered, never replaced, each naming the digest of the one before.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use consign_format::Digest;
 use consign_format::receipt::{self, Receipt};
@@ -45,10 +45,16 @@ impl Store {
         Ok(last)
     }
 
-    /// The receipts whose own signature holds, of a chain that may be torn.
-    pub(crate) fn signed_receipts(&self, key: &PublicKey) -> Vec<Kept> {
-        let last = self.last_receipt_number().unwrap_or(0);
-        (1..=last).filter_map(|n| self.read_receipt(n, key).ok().flatten()).collect()
+    /// The receipts whose own signature holds by one of the keys, of chains that may be torn: this enrolment's and those
+    /// that were set aside.
+    pub(crate) fn signed_receipts(&self, keys: &[PublicKey]) -> Vec<Receipt> {
+        let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let folder = self.receipts_dir();
+        let aside = entries(&folder).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let folders = aside.map(|entry| entry.path()).chain([folder.clone()]);
+        let files = folders.flat_map(|folder| entries(&folder)).filter(|file| number_of(&file.file_name()).is_some());
+        let bytes = files.filter_map(|file| state_file::read_bytes(&file.path(), LIMIT).ok().flatten());
+        bytes.filter_map(|bytes| keys.iter().find_map(|key| receipt::verify(&bytes, key).ok())).collect()
     }
 
     /// Moves the receipts of an enrolment that has ended into a folder of their own. What was moved already stays moved,

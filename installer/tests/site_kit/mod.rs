@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use consign_format::error::Failure;
+use consign_format::trust::keys::{PublicKey, SecretKey, Signer, key_id, sign};
+use consign_format::trust::site_secrets::SiteSecrets;
 use consign_installer::admit::Ask;
 use consign_installer::clock::Clocks;
 use consign_installer::handoff::Handoff;
@@ -15,9 +17,11 @@ use consign_installer::site::{Enrolment, Site, enrol};
 use consign_installer::store::Store;
 use consign_installer::store::products::ProductState;
 use consign_installer::store::receipts::Kept;
+use consign_sealed::values::{self, SecretValues};
 use consign_terminal::Silent;
+use serde_json::{Value, json};
 
-use super::kit::{Draft, NOW, name, root};
+use super::kit::{Draft, NOW, key, name, root};
 
 pub struct TestSite {
     pub root: tempfile::TempDir,
@@ -38,6 +42,37 @@ pub fn enrolment<'a>(root: &'a [u8], site: &str) -> Enrolment<'a> {
     let (site, random) = (name(site), &random);
     let (fingerprint, production, replace, after, kit, now) = (None, false, false, None, None, NOW);
     Enrolment { root, fingerprint, site, production, replace, after, kit, now, random }
+}
+
+/// A statement with the Secret `demo/db`, signed by the approvers.
+pub fn secrets_for(site: &str, recipient: &str, serial: u64, value: &str) -> Vec<u8> {
+    secrets_by(&key(), site, recipient, serial, value)
+}
+
+/// The same, signed by another key.
+pub fn secrets_by(by: &SecretKey, site: &str, recipient: &str, serial: u64, value: &str) -> Vec<u8> {
+    let mut db = SecretValues::new("demo", "db", "Opaque");
+    db.add_text("password", value);
+    let statement = SiteSecrets {
+        kind: "site-secrets".into(),
+        domain: name("dev"),
+        site: name(site),
+        serial,
+        recipient: recipient.to_owned(),
+        secrets: vec![db.names()],
+        message: values::encrypt(&recipient.parse().unwrap(), &[db]).unwrap(),
+    };
+    sign(&statement, &[by as &dyn Signer]).unwrap()
+}
+
+/// The next root of `dev`, signed by the one before: `approver` approves from now on.
+pub fn root_after(before: &[u8], approver: &SecretKey) -> Vec<u8> {
+    let mut next: Value = serde_json::from_slice(before).unwrap();
+    let (id, public) = (key_id(&approver.public()).unwrap(), PublicKey::of(approver));
+    next["signed"]["version"] = (next["signed"]["version"].as_u64().unwrap() + 1).into();
+    next["signed"]["keys"][&id] = json!({"keytype": "ed25519", "keyval": {"public": public}, "scheme": "ed25519"});
+    next["signed"]["roles"]["targets"]["keyids"] = json!([id]);
+    sign(&next["signed"], &[&key() as &dyn Signer]).unwrap()
 }
 
 impl TestSite {

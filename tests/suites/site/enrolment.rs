@@ -42,7 +42,7 @@ fn a_site_asks_and_headquarters_answers_with_a_record() {
     make(&request, &words_of(&request)).succeeds().says("signed        1 of 1");
 
     let stick = workshop.carry("stick.consign", &[&record]);
-    thief.export(&stick).succeeds();
+    thief.export(&stick).fails("other-site", 14).says("is for receipt key");
     site.export(&stick).succeeds().says("site record 1");
     assert_eq!(site.status()["domains"][0]["record"]["environments"][0], "production");
     site.export(&bundle).succeeds();

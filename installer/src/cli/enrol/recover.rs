@@ -86,6 +86,10 @@ fn human(recovered: &Recovered) -> String {
         };
         text.push_str(&format!("\ndomain     {domain}, from {source}"));
     }
+    recovered.used.iter().for_each(|words| text.push_str(&format!("\nalso       {words}")));
+    for (domain, why) in &recovered.secrets {
+        text.push_str(&format!("\nsecrets    of domain {domain} must be brought again: {why}"));
+    }
     if recovered.new_key {
         text.push_str("\nThe site has new keys: bring the enrol-request to headquarters for a new site record.");
     }

@@ -16,6 +16,14 @@ pub enum RecoverError {
         /// Its name.
         site: Name,
     },
+    /// The site is as it should be but for Secrets, which nothing at the site can give back.
+    #[error("of site `{site}` nothing is lost but secrets, which must be brought again:\n  {}", reasons.join("\n  "))]
+    Secrets {
+        /// Its name.
+        site: Name,
+        /// Domain by domain.
+        reasons: Vec<String>,
+    },
     /// Something is lost, and nothing that could take its place is here.
     #[error("the site cannot be recovered from what is here:\n  {}", reasons.join("\n  "))]
     Lost {
@@ -53,7 +61,7 @@ impl Coded for RecoverError {
     fn code(&self) -> Code {
         match self {
             RecoverError::Sound { .. } => codes::ALREADY_ENROLLED,
-            RecoverError::Lost { .. } => codes::STATE_DAMAGED,
+            RecoverError::Lost { .. } | RecoverError::Secrets { .. } => codes::STATE_DAMAGED,
             RecoverError::OlderRoot { .. } => codes::ROOT_VERSION,
             RecoverError::Enrol(error) => error.code(),
         }
@@ -62,6 +70,10 @@ impl Coded for RecoverError {
     fn hint(&self) -> Option<String> {
         match self {
             RecoverError::Sound { .. } => Some("there is nothing to recover; run consign-site status".to_owned()),
+            RecoverError::Secrets { site, .. } => Some(format!(
+                "ask headquarters for a newer statement `site-secrets` for {site} (`consign secret`, then `consign carry`), and \
+                 install that bundle; what runs keeps running until then"
+            )),
             RecoverError::Lost { .. } => Some(
                 "ask headquarters for the root, its fingerprint, and the sequences of the last receipt: consign-site enrol \
                  --recover --root FILE --root-sha256 HEX --site NAME --floor PRODUCT=SEQUENCE --last-receipt SHA256"
