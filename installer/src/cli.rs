@@ -19,6 +19,7 @@ use crate::store::Store;
 mod completions;
 mod enrol;
 mod explain;
+mod gc;
 mod install;
 mod receipts;
 mod registry;
@@ -26,6 +27,7 @@ mod runtime;
 mod serve;
 mod state_copy;
 mod status;
+mod store;
 mod upgrade;
 mod verify;
 
@@ -74,6 +76,8 @@ enum Command {
     Status(status::Arguments),
     Serve(serve::Arguments),
     Registry(registry::Arguments),
+    Gc(gc::Arguments),
+    Store(store::Arguments),
     Receipts(receipts::Arguments),
     Upgrade(upgrade::Arguments),
     Explain(explain::Arguments),
@@ -136,6 +140,8 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
             Command::Status(arguments) => status::run(&context, &arguments),
             Command::Serve(arguments) => serve::run(&context, &arguments),
             Command::Registry(arguments) => registry::run(&context, &arguments),
+            Command::Gc(arguments) => gc::run(&context, &arguments),
+            Command::Store(arguments) => store::run(&context, &arguments),
             Command::Receipts(arguments) => receipts::run(&context, &arguments),
             Command::Upgrade(arguments) => upgrade::run(&context, &arguments),
             Command::Explain(arguments) => explain::run(&context, &arguments),

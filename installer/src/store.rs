@@ -103,12 +103,22 @@ impl Store {
 
     /// The file of one release's names.
     pub fn repositories_file(&self, release: &Digest) -> PathBuf {
-        self.dir.join("repositories").join(release.hex())
+        self.repositories_dir().join(release.hex())
     }
 
     /// The file of one release manifest.
     pub fn release_file(&self, release: &Digest) -> PathBuf {
-        self.dir.join("releases").join(release.hex())
+        self.releases_dir().join(release.hex())
+    }
+
+    /// The folder of names, one file a release.
+    pub fn repositories_dir(&self) -> PathBuf {
+        self.dir.join("repositories")
+    }
+
+    /// The folder of release manifests.
+    pub fn releases_dir(&self) -> PathBuf {
+        self.dir.join("releases")
     }
 
     /// The folder of what is trusted.

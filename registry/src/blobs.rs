@@ -23,6 +23,9 @@ pub use bulk::Bulk;
 /// How many bytes are held in memory at a time. Between 128 KiB and 1 MiB the size makes no difference (measured).
 const BUFFER: usize = 256 * 1024;
 
+/// What the name of a blob that was set aside ends in.
+const ASIDE: &str = ".rotten";
+
 /// The permissions of a blob: read by all who may enter the folder, written by nobody again.
 const BLOB_MODE: u32 = 0o444;
 
@@ -214,6 +217,21 @@ impl BlobFolder {
         Ok(self.folder.remove_file(OsStr::new(&digest.hex()))?)
     }
 
+    /// Takes a blob that is not what its name says out of the way: it is nobody's blob any more, and the bytes stay where
+    /// they are on the disk, so that a bad place is not written to again. The caller calls [`BlobFolder::sync`].
+    pub fn set_aside(&self, digest: &Digest) -> Result<(), BlobError> {
+        let name = digest.hex();
+        Ok(self.folder.rename(OsStr::new(&name), OsStr::new(&format!("{name}{ASIDE}")))?)
+    }
+
+    /// Removes a blob that was set aside.
+    pub fn remove_aside(&self, name: &OsStr) -> Result<(), BlobError> {
+        match is_aside(name) {
+            true => Ok(self.folder.remove_file(name)?),
+            false => Err(BlobError::Foreign { path: self.folder.path().join(name) }),
+        }
+    }
+
     /// Removes what a power cut left half written, and returns how many files that were.
     pub fn remove_drafts(&self) -> Result<usize, BlobError> {
         Ok(self.folder.remove_drafts()?)
@@ -227,6 +245,7 @@ impl BlobFolder {
             let name = entry.map_err(read)?.file_name();
             match name.to_str().and_then(|hex| Digest::from_hex(hex).ok()) {
                 Some(digest) => listing.blobs.push(digest),
+                None if is_aside(&name) => listing.aside.push(name),
                 None => listing.strangers.push(name),
             }
         }
@@ -292,11 +311,18 @@ impl BlobFolder {
     }
 }
 
+/// Whether a name is that of a blob that was set aside.
+fn is_aside(name: &OsStr) -> bool {
+    name.to_str().and_then(|name| name.strip_suffix(ASIDE)).is_some_and(|hex| Digest::from_hex(hex).is_ok())
+}
+
 /// What [`BlobFolder::list`] found.
 #[derive(Debug, Default)]
 pub struct Listing {
     /// The blobs, by name alone; nothing was read.
     pub blobs: Vec<Digest>,
+    /// Blobs that were set aside.
+    pub aside: Vec<OsString>,
     /// Names that are no blob's: drafts of an unfinished run, or somebody else's files.
     pub strangers: Vec<OsString>,
 }

@@ -165,6 +165,10 @@ codes! {
     NOT_ALLOWED = "not-allowed" => Policy;
     /// A registry on another machine would be spoken to without TLS, and nobody asked for that.
     PLAIN_HTTP = "plain-http" => Policy;
+    /// A release is active and not confirmed; nothing is collected meanwhile.
+    NOT_CONFIRMED = "not-confirmed" => Busy;
+    /// Blobs in the store are not what their names say, or are gone.
+    STORE_ROTTEN = "store-rotten" => NotEnrolled;
     /// There is no certificate that the registry could serve with.
     TLS_CERTIFICATE = "tls-certificate" => Registry;
     /// The registry cannot listen on its address.

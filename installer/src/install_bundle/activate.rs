@@ -10,6 +10,7 @@ use super::run::Run;
 use super::telling::teller;
 use super::{Finished, Installed};
 use crate::desired::policy;
+use crate::gc::{self, GcError, Scope};
 use crate::handoff::{ChangeSet, Desired, Handoff, HealthReport, Stopped};
 use crate::receipts::{Draft, health_of, issue, kept_of, objects_of, release_of};
 use crate::site::Counter;
@@ -97,6 +98,7 @@ fn settle(
     let counter = Counter { sequence: run.release.sequence, release: run.release.digest };
     run.site.commit_applied(&run.domain, &run.product.product, counter)?;
     run.steps.end()?;
+    collect_dropped(run);
     run.progress.done();
     Ok(Finished::Installed(Installed {
         domain: run.domain.clone(),
@@ -114,6 +116,17 @@ fn settle(
         warnings: run.warnings.clone(),
         receipt: receipt.receipt.n,
     }))
+}
+
+/// The release before the previous one is of no use any more (DESIGN §1.8). The new one runs whatever becomes of this.
+fn collect_dropped(run: &mut Run<'_>) {
+    let store = &run.site.store;
+    let collected = gc::look(store, Scope::Dropped).and_then(|garbage| gc::collect(store, &garbage));
+    match collected {
+        // Another product is on trial; what is left goes with its confirmation.
+        Ok(()) | Err(GcError::Unconfirmed { .. }) => {}
+        Err(error) => run.warnings.push(format!("an older release was not removed from the store: {error}")),
+    }
 }
 
 /// A receipt's draft with everything a run knows.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use consign_format::Digest;
 use consign_format::Limits;
 use consign_format::release::ReleaseManifest;
-use consign_registry::durable::write_file;
+use consign_registry::durable::{DurableError, Step, write_file};
 
 use super::{Store, StoreError, state_file};
 
@@ -30,6 +30,19 @@ impl Store {
             }
         }
         Ok(held)
+    }
+
+    /// The releases that were complete here once and have not been collected, by their files' names.
+    pub fn known_releases(&self) -> Result<BTreeSet<Digest>, StoreError> {
+        let mut known = BTreeSet::new();
+        for folder in [self.releases_dir(), self.repositories_dir()] {
+            let unreadable = |source| DurableError::io(Step::Read, &folder, source);
+            for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
+                let name = entry.map_err(unreadable)?.file_name();
+                known.extend(name.to_str().and_then(|name| Digest::from_hex(name).ok()));
+            }
+        }
+        Ok(known)
     }
 
     /// Reads a release manifest back; it must be there and be the one its name says.
