@@ -124,8 +124,19 @@ impl Asked<'_> {
             answers.push((Kind::Domain, domain(asked, roots.domain())));
         }
         answers.push((Kind::Sequence, self.sequence(vouched, roots)));
-        answers.push((Kind::Expiry, self.expiry(vouched)));
+        answers.push((Kind::Expiry, self.expiry(&vouched.expires)));
         answers
+    }
+
+    /// Holds metadata alone against what is asked for. What is asked of a release finds none; `ends` is the first expiry
+    /// of what the bundle carries, and the document it stands in.
+    pub(super) fn judge_metadata(
+        &self,
+        roots: &RootChain,
+        ends: Option<(String, &'static str)>,
+    ) -> Vec<(Kind, Result<String, GateError>)> {
+        let domain = self.domain.iter().map(|asked| (Kind::Domain, domain(asked, roots.domain())));
+        domain.chain(ends.map(|ends| (Kind::Expiry, self.expiry(&ends)))).collect()
     }
 
     fn sequence(&self, vouched: &Vouched, roots: &RootChain) -> Result<String, GateError> {
@@ -140,8 +151,7 @@ impl Asked<'_> {
         }
     }
 
-    fn expiry(&self, vouched: &Vouched) -> Result<String, GateError> {
-        let (expires, document) = &vouched.expires;
+    fn expiry(&self, (expires, document): &(String, &'static str)) -> Result<String, GateError> {
         // RFC 3339 of one form sorts as text.
         match (*expires < self.now, self.enforce_expiry) {
             (false, _) => Ok(format!("valid until {expires}")),
