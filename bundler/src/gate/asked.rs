@@ -49,6 +49,8 @@ pub enum GateError {
         asked: u64,
         /// What the release has.
         found: u64,
+        /// What the newest root sets the counter of sites back to, if it does and they would take the release.
+        reset: Option<u64>,
     },
     /// Below what the root accepts.
     #[error("{product} {version} has sequence {found}, and the root accepts nothing below {floor}")]
@@ -95,7 +97,13 @@ impl Coded for GateError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             GateError::OtherDomain { .. } => "name the bundle of that domain, or ask for the other one",
-            GateError::Older { .. } | GateError::BelowFloor { .. } => {
+            GateError::Older { reset: Some(sequence), .. } => {
+                return Some(format!(
+                    "the root sets the counter of sites back to {sequence}: if the number that was asked for is from before, \
+                     ask for {sequence}"
+                ));
+            }
+            GateError::Older { reset: None, .. } | GateError::BelowFloor { .. } => {
                 "take the newest bundle; going back on purpose is a new release with a higher sequence"
             }
             GateError::Expired { .. } => "have the publisher date the bundle anew, or build the release again",
@@ -142,9 +150,12 @@ impl Asked<'_> {
     fn sequence(&self, vouched: &Vouched, roots: &RootChain) -> Result<String, GateError> {
         let approval = &vouched.approval;
         let (product, version, found) = (approval.product.clone(), approval.version.clone(), approval.sequence);
-        let floor = roots.root().floor.get(&product).map_or(0, |floor| floor.sequence);
+        let floor = roots.root().floor.get(&product);
+        // A number given here has no date: whether it is from before the reset only who gave it can tell, so it stands.
+        let reset = floor.filter(|floor| floor.reset && found >= floor.sequence).map(|floor| floor.sequence);
+        let floor = floor.map_or(0, |floor| floor.sequence);
         match self.min_sequence {
-            Some(asked) if found < asked => Err(GateError::Older { product, version, asked, found }),
+            Some(asked) if found < asked => Err(GateError::Older { product, version, asked, found, reset }),
             _ if found < floor => Err(GateError::BelowFloor { product, version, floor, found }),
             Some(asked) => Ok(format!("{found}, at least {asked} was asked for")),
             None => Ok(format!("{found}")),
