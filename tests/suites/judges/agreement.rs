@@ -117,7 +117,7 @@ fn floors(pair: &'static Pair, keys: &Keys) -> Vec<Case> {
     let case = |name, exit, above| {
         let release: ReleaseManifest = serde_json::from_slice(&Parts::of(&pair.newer).release).unwrap();
         let floor = Floor { sequence: release.sequence + above, reset: false };
-        let parts = keys.rotated_to(&pair.newer, |root| drop(root.floor.insert(release.product, floor)));
+        let parts = keys.rotated_to(&pair.newer, |root| root.floor.extend([(release.product, floor)]));
         Case { name, bundle: parts.pack(), exit, blind: if exit == 0 { &[] } else { CLIENTS } }
     };
     vec![case("at the floor of root 2", 0, 0), case("below the floor of root 2", 13, 1)]
