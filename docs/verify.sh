@@ -8,7 +8,8 @@
 #
 # The form of everything checked here: docs/format.md. Not checked, because an auditor at a desk has no memory and no
 # site: whether a newer bundle was seen before, whom this one is addressed to, expiry (printed at the end). Not looked
-# at, but by `consign verify`: padding, single frames of packed members, keys of small order.
+# at, but by `consign verify`: single frames of packed members, and points of the curve that only have a part of small
+# order (keys that are of small order, or written in a second way, are refused here too).
 set -eu
 export LC_ALL=C TZ=UTC
 ok() { printf 'ok       %s\n' "$*"; }
@@ -88,7 +89,19 @@ while read -r size name; do total=$((total + 512 + (size + 511) / 512 * 512)); d
 # Were there headers that tar does not show, or bytes after the end, the sum would be another.
 [ "$total" -eq "$(length "$file")" ] || refuse "the members make $total bytes, the file has $(length "$file")"
 [ "$(tail -c 1024 "$file" | tr -d '\0' | wc -c)" -eq 0 ] || refuse 'the end is not zero'
-ok "archive: $(wc -l < members) plain files, nothing hidden, nothing after the end"
+# What stands between the content of a member and the next header.
+padding() {
+    at=0
+    while read -r size name; do
+        at=$((at + 512 + size)) pad=$(((512 - size % 512) % 512))
+        if [ "$pad" -gt 0 ]; then
+            dd if="$file" iflag=skip_bytes,count_bytes skip="$at" count="$pad" status=none
+        fi
+        at=$((at + pad))
+    done < members
+}
+[ "$(padding | tr -d '\0' | wc -c)" -eq 0 ] || refuse 'the padding behind a member is not zero'
+ok "archive: $(wc -l < members) plain files, nothing hidden in between, nothing after the end"
 
 # The one order: format, roots from 1 without a gap, statements by name, then either the end or a release.
 cut -d ' ' -f 2 members | sed '/^filler$/q' > names
@@ -110,6 +123,10 @@ ok "head: roots 1 to $roots, documents in order"
 cd metadata
 
 # --- Roots: TUF 1.0.31 §5.3 -------------------------------------------------------------------------------------------
+# No keys: y of 0, 1 and -1, y of 2^255 - 19 and more, and the points of order 8, each with either sign. Signatures by
+# some of them hold for anything; the others are second spellings (RFC 8032 §5.1.3).
+WEAK='^(0[01](00){30}[08]0|(e[c-f]|f[0-9a-f])(ff){30}[7f]f|26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc[08]5'
+WEAK="$WEAK|c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03[7f]a)\$"
 [ "$(sha256 1.root.json)" = "$fingerprint" ] || refuse "root 1 is $(sha256 1.root.json), not the one on paper"
 ok 'root 1 is the one on paper'
 for n in $(seq "$roots"); do
@@ -124,6 +141,8 @@ for n in $(seq "$roots"); do
         and (.keys as $keys | all(.roles[]; .threshold >= 1 and .threshold == (.threshold | floor)
             and .threshold <= ([.keyids[] | $keys[.] // empty | .keyval.public] | unique | length)))' \
         --argjson n "$n" || refuse "$root is no root $n of the expected form"
+    says "$root" 'all(.keys[]; .keyval.public | test($weak) | not)' --arg weak "$WEAK" ||
+        refuse "$root has a key that is of small order, or not written in the one way"
     signed_by "$root" "$root" root "$before"
     domain=$(jq -r '."x-domain"' "$root.signed")
     says "${before:-$root}" '."x-domain" == $domain' --arg domain "$domain" || refuse "$root is of another domain"
@@ -169,6 +188,8 @@ says targets.json '(.targets | keys) == ["release.json"]
 says targets.json '."x-domain" == $domain' --arg domain "$domain" || refuse 'targets.json was approved for another domain'
 says targets.json '."x-bundle" as $a | all("product", "version", "line", "sequence", "issued"; $a[.] == $r[0][.])' \
     --slurpfile r ../release.json || refuse 'targets.json and release.json speak of different releases'
+says "$root" '(."x-floor"[$r[0].product].sequence // 0) <= $r[0].sequence' --slurpfile r ../release.json ||
+    refuse "the release is below the floor of $root: sequence $(jq .sequence ../release.json)"
 says carriage.json '._type == "carriage" and .release == "sha256:" + $sha256' --arg sha256 "$release" ||
     refuse 'carriage.json is of another release'
 says carriage.json '$t[0]."x-bundle".audience as $wide | (.audience // {}) as $narrow

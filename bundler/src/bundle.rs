@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use consign_format::archive::head::{ArchiveError, OpenedBundle, VerifiedBundle};
+use consign_format::archive::head::{ArchiveError, OpenedBundle, UntrustedBundle, VerifiedBundle};
 use consign_format::carriage::Place;
 use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::state::{self, StateError};
@@ -88,6 +88,18 @@ pub struct Open<R> {
     pub roots: RootChain,
 }
 
+/// A bundle whose roots are followed, and not one byte behind them believed.
+pub struct Announced<R> {
+    /// The roots that vouch.
+    pub roots: RootChain,
+    /// The digest of each root it carries, version 1 first.
+    pub carried: Vec<Digest>,
+    /// Its statements.
+    pub statements: Vec<Vec<u8>>,
+    /// The head of its release; a bundle of metadata alone, which ends here, has none.
+    pub release: Option<UntrustedBundle<R>>,
+}
+
 /// Returns the length of a bundle.
 ///
 /// # Errors
@@ -118,11 +130,22 @@ pub fn open_as<'a>(
     vouch(Medium::open(path, key, progress)?, trust)
 }
 
-/// Lets the head of a bundle be vouched for.
+/// Lets the head of a bundle be vouched for, and its statements.
 ///
 /// # Errors
 /// What a site would say.
 pub(crate) fn vouch<R: Read>(source: R, trust: &Trust) -> Result<Open<R>, Failure> {
+    let Announced { roots, statements, release, .. } = announce(source, trust)?;
+    statements.iter().try_for_each(|statement| roots.approved_statement(statement).map(drop))?;
+    let verified = release.ok_or(ArchiveError::NoRelease)?.verify(&roots)?;
+    Ok(Open { verified, roots })
+}
+
+/// Follows the roots of a bundle and reads on to the head of its release, or to its exact end.
+///
+/// # Errors
+/// What a site would say.
+pub(crate) fn announce<R: Read>(source: R, trust: &Trust) -> Result<Announced<R>, Failure> {
     let opened = OpenedBundle::open(source, Limits::DEFAULT)?;
     let first = opened.roots().first().ok_or(BundleError::NoRoot)?;
     let enrolled = match trust {
@@ -131,8 +154,10 @@ pub(crate) fn vouch<R: Read>(source: R, trust: &Trust) -> Result<Open<R>, Failur
         Trust::Own => RootChain::enrol(first, None)?,
     };
     let roots = enrolled.follow(opened.roots())?;
-    let verified = opened.read_head()?.verify(&roots)?;
-    Ok(Open { verified, roots })
+    let carried = opened.roots().iter().map(|root| Digest::of(root)).collect();
+    let announced = opened.read_statements()?;
+    let statements = announced.statements().to_vec();
+    Ok(Announced { roots, carried, statements, release: announced.read_head()? })
 }
 
 impl<R: Read + Seek> Open<R> {

@@ -35,6 +35,8 @@ mod one_line;
 mod secret;
 mod signing;
 mod site;
+mod statement;
+mod trust;
 mod unpack;
 mod verify;
 

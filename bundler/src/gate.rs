@@ -8,23 +8,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use consign_format::Limits;
 use consign_format::error::{Exit, Failure};
-use consign_format::trust::chain::Vouched;
-use consign_format::trust::roots::RootChain;
 use consign_registry::manifest::{Manifest, Pointers};
 use consign_terminal::{Amount, Progress, report_json};
 
 use crate::bundle::kept::Kept;
-use crate::bundle::{self, BundleError, Open, Trust};
+use crate::bundle::{self, Announced, BundleError, Open, Trust};
 use crate::medium::Medium;
 use crate::policy;
 
 pub mod asked;
 pub mod junit;
+mod metadata;
 pub mod report;
 pub mod sarif;
+mod text;
 
 pub use asked::{Asked, GateError};
-pub use report::{Check, Head, Kind, Outcome, Report, RootShown, Verdict};
+pub use report::{Check, Head, Kind, Outcome, Report, RootCarried, RootShown, StatementShown, Verdict};
+
+/// Why a fingerprint alone is not the whole of what is known.
+const LATER_UNSEEN: &str = "the fingerprint alone knows no root later than those in the bundle, so a key that was revoked \
+                            since still counts; give all roots with it: --root trust (a folder of N.root.json)";
 
 /// The report, and the first thing that was found, as the error that ends the run.
 pub struct Examined {
@@ -40,9 +44,17 @@ pub fn examine(path: &Path, trust: &Trust, asked: &Asked<'_>, progress: &dyn Pro
     let tally = Tally { progress, read: AtomicU64::new(0) };
     let mut notes = Notes::new(path);
     match start(path, trust, asked, &tally) {
-        Ok(open) => {
-            notes.passed(Kind::Trust, None, RootShown::of_chain(&open.roots).text());
-            examine_open(path, trust, open, asked, &tally, &mut notes);
+        Ok((announced, open)) => {
+            notes.passed(Kind::Trust, None, RootShown::of_chain(&announced.roots).text());
+            if matches!(trust, Trust::Fingerprint(_)) {
+                notes.warning(LATER_UNSEEN);
+            }
+            notes.report.bytes = bundle::length(path).ok();
+            let statements = metadata::examine(&announced, &mut notes);
+            match open {
+                Some(open) => examine_open(path, trust, open, asked, &tally, &mut notes),
+                None => metadata::conclude(&announced.roots, &statements, asked, &mut notes),
+            }
         }
         Err(failure) => {
             notes.failed(Kind::Trust, None, failure);
@@ -56,9 +68,15 @@ pub fn examine(path: &Path, trust: &Trust, asked: &Asked<'_>, progress: &dyn Pro
     notes.finish()
 }
 
-fn start<'a>(path: &Path, trust: &Trust, asked: &Asked<'_>, tally: &'a Tally<'_>) -> Result<Open<Medium<'a>>, Failure> {
+/// What came before the release, and the release, if there is one: its head is vouched for.
+type Started<'a> = (Announced<Medium<'a>>, Option<Open<Medium<'a>>>);
+
+fn start<'a>(path: &Path, trust: &Trust, asked: &Asked<'_>, tally: &'a Tally<'_>) -> Result<Started<'a>, Failure> {
     tally.phase("verifying", Amount::Bytes(bundle::length(path)?));
-    bundle::open_as(path, trust, asked.key, tally)
+    let mut announced = bundle::announce(Medium::open(path, asked.key, tally)?, trust)?;
+    let roots = announced.roots.clone();
+    let verified = announced.release.take().map(|release| release.verify(&roots)).transpose()?;
+    Ok((announced, verified.map(|verified| Open { verified, roots })))
 }
 
 fn examine_open(
@@ -70,9 +88,8 @@ fn examine_open(
     notes: &mut Notes,
 ) {
     let (vouched, roots) = (&open.verified.vouched, open.roots.clone());
-    notes.report.head = Some(Head::of(vouched, &roots));
-    notes.report.bytes = bundle::length(path).ok();
-    judge_head(vouched, &roots, asked, notes);
+    notes.report.head = Some(Head::of(vouched));
+    notes.answered(asked.judge(vouched, &roots));
     let release = vouched.release.clone();
     let mut kept = Kept::default();
     kept.want_manifest(release.state, Limits::DEFAULT.state);
@@ -109,16 +126,6 @@ fn examine_open(
     }
 }
 
-/// What can be told from the head alone.
-fn judge_head(vouched: &Vouched, roots: &RootChain, asked: &Asked<'_>, notes: &mut Notes) {
-    for (kind, answer) in asked.judge(vouched, roots) {
-        match answer {
-            Ok(note) => notes.passed(kind, None, note),
-            Err(error) => notes.failed(kind, None, error.into()),
-        }
-    }
-}
-
 fn objects(state: &consign_format::Digest, kept: &Kept) -> Result<usize, Failure> {
     use consign_format::state::StateError;
     let malformed = |reason| BundleError::State(StateError::Malformed(reason));
@@ -144,12 +151,43 @@ impl Notes {
     }
 
     fn passed(&mut self, check: Kind, subject: Option<String>, note: String) {
-        self.note(Check { check, subject, outcome: Outcome::Passed, note: Some(note), findings: Vec::new() });
+        self.note(Check {
+            check,
+            subject,
+            outcome: Outcome::Passed,
+            note: Some(note),
+            findings: Vec::new(),
+            warnings: Vec::new(),
+        });
+    }
+
+    /// Adds to the check before what it cannot see.
+    fn warning(&mut self, text: &str) {
+        if let Some(check) = self.report.checks.last_mut() {
+            check.warnings.push(text.to_owned());
+        }
+    }
+
+    /// What was asked for, and what was found of it.
+    fn answered(&mut self, answers: Vec<(Kind, Result<String, GateError>)>) {
+        for (kind, answer) in answers {
+            match answer {
+                Ok(note) => self.passed(kind, None, note),
+                Err(error) => self.failed(kind, None, error.into()),
+            }
+        }
     }
 
     fn skipped(&mut self, check: Kind, why: &str) {
         let note = Some(why.to_owned());
-        self.note(Check { check, subject: None, outcome: Outcome::Unchecked, note, findings: Vec::new() });
+        self.note(Check {
+            check,
+            subject: None,
+            outcome: Outcome::Unchecked,
+            note,
+            findings: Vec::new(),
+            warnings: Vec::new(),
+        });
     }
 
     fn failed(&mut self, check: Kind, subject: Option<String>, failure: Failure) {
@@ -158,7 +196,7 @@ impl Notes {
         let outcome = if unchecked { Outcome::Unchecked } else { Outcome::Refused };
         let findings = vec![report_json(&failure).error];
         self.first[usize::from(unchecked)].get_or_insert(failure);
-        self.note(Check { check, subject, outcome, note: None, findings });
+        self.note(Check { check, subject, outcome, note: None, findings, warnings: Vec::new() });
     }
 
     fn judged(&mut self, judged: policy::Judged) {
@@ -168,7 +206,7 @@ impl Notes {
         let failures: Vec<Failure> = judged.wrong.into_iter().map(Failure::from).collect();
         let findings = failures.iter().map(|failure| report_json(failure).error).collect();
         let (check, subject, outcome) = (Kind::ImageSignature, Some(judged.image), Outcome::Refused);
-        self.note(Check { check, subject, outcome, note: None, findings });
+        self.note(Check { check, subject, outcome, note: None, findings, warnings: Vec::new() });
         failures.into_iter().for_each(|failure| {
             self.first[0].get_or_insert(failure);
         });

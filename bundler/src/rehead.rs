@@ -3,23 +3,27 @@
 //! `FILE.head` is whole on the disk before `FILE` changes, so a power cut or a pulled stick leaves the old head, or one
 //! that waits and is finished by whoever comes next.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write as _};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use consign_format::Limits;
 use consign_format::archive::plan::{HeadDocuments, head_bytes, place};
 use consign_format::archive::{front, header};
 use consign_format::carriage::Carriage;
 use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::trust::roots::RootChain;
-use consign_registry::durable::{self, Folder};
+use consign_format::{Digest, Limits};
+use consign_registry::durable::{self, DRAFT_PREFIX, Draft, DurableError, Existing, Folder, Step};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::approval::{self, Head};
 use crate::bundle::BundleError;
 use crate::pack::PackError;
+
+/// What a drafted head is called once it is whole.
+const DRAFTED: &str = "head";
 
 /// Why a head cannot be rewritten.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +95,7 @@ impl Rewriting {
     /// [`ReheadError`]; for a waiting head that is torn or another bundle's nothing is written.
     pub fn begin(bundle: &Path) -> Result<Self, Failure> {
         let locked = lock(bundle)?;
+        clear(bundle)?;
         if let Some(head) = waiting(bundle)? {
             finish(bundle, &locked, &head)?;
         }
@@ -102,7 +107,49 @@ impl Rewriting {
     /// # Errors
     /// What the disk says; once the head waits, the next run finishes the job.
     pub fn replace(self, head: &[u8]) -> Result<(), Failure> {
-        Ok(durable::replace_front(&self.bundle, &front::path(&self.bundle), head)?)
+        let waits = wait(&self.bundle, head);
+        // Should that fail as well, the next run clears it away.
+        let cleared = clear(&self.bundle);
+        waits.and(cleared)?;
+        Ok(durable::finish_front(&self.bundle, &front::path(&self.bundle), head)?)
+    }
+}
+
+/// The folder beside a bundle in which its next head is drafted: no other file's draft ever lies in it. By a digest,
+/// because names can be as long as a file system allows, and no text.
+fn desk(bundle: &Path) -> String {
+    let name = Digest::of(bundle.file_name().unwrap_or_default().as_encoded_bytes()).hex();
+    format!("{DRAFT_PREFIX}head-{}", name.get(..16).unwrap_or(&name))
+}
+
+/// Makes a head wait beside its bundle, whole.
+fn wait(bundle: &Path, head: &[u8]) -> Result<(), DurableError> {
+    // Before anything waits: a file that cannot be written to would never be finished.
+    OpenOptions::new().write(true).open(bundle).map_err(|source| DurableError::io(Step::Write, bundle, source))?;
+    let (folder, desk) = (Folder::open(&durable::parent_of(bundle))?, desk(bundle));
+    let mut draft = Draft::create(&folder.subfolder(&desk)?, 0o644)?;
+    draft.write_all(head).map_err(|source| draft.error(Step::Write, source))?;
+    draft.commit(OsStr::new(DRAFTED), Existing::Replace)?;
+    let waits = front::path(bundle);
+    folder.rename(Path::new(&desk).join(DRAFTED).as_os_str(), waits.file_name().unwrap_or_default())
+}
+
+/// Removes what a run that was cut off has drafted of this bundle's head: whoever has locked the bundle knows that nobody
+/// writes it any more. What somebody else has put there stays, and the folder with it.
+fn clear(bundle: &Path) -> Result<(), DurableError> {
+    let beside = Folder::open(&durable::parent_of(bundle))?;
+    let path = beside.path().join(desk(bundle));
+    if !std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
+        return Ok(());
+    }
+    let drafts = Folder::open(&path)?;
+    drafts.remove_drafts()?;
+    drafts.remove_file(OsStr::new(DRAFTED))?;
+    match std::fs::remove_dir(&path) {
+        Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
+            Err(DurableError::io(Step::Remove, &path, error))
+        }
+        _ => beside.sync(),
     }
 }
 
@@ -115,6 +162,9 @@ impl Rewriting {
 pub fn make_way(bundle: &Path) -> Result<Option<File>, Failure> {
     let path = front::path(bundle);
     let locked = if bundle.is_file() { Some(lock(bundle)?) } else { None };
+    if locked.is_some() {
+        clear(bundle)?;
+    }
     if std::fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(locked);
     }

@@ -2,6 +2,7 @@
 //! build knows of it.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use consign_format::Digest;
@@ -129,13 +130,19 @@ impl Draft {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+/// Reads a root, which may lie in a tree that anybody has written: no more than a root may have.
+///
+/// # Errors
+/// [`KeyError::Io`]; that it is too long.
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     let io = |source| KeyError::Io { path: file.to_owned(), source };
-    if fs::metadata(file).map_err(io)?.len() > LIMIT {
+    let mut bytes = Vec::new();
+    fs::File::open(file).map_err(io)?.take(LIMIT + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > LIMIT {
         let what = file.display().to_string();
         return Err(consign_format::archive::head::ArchiveError::OverLimit { what, limit: LIMIT }.into());
     }
-    Ok(fs::read(file).map_err(io)?)
+    Ok(bytes)
 }
 
 fn with_signatures(

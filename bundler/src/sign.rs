@@ -5,7 +5,6 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use consign_format::Digest;
 use consign_format::archive::plan::{HeadDocuments, boundary, head_bytes};
 use consign_format::carriage::Carriage;
 use consign_format::error::{Code, Coded, Failure, codes};
@@ -14,12 +13,13 @@ use consign_format::trust::chain::Awaiting;
 use consign_format::trust::envelope;
 use consign_format::trust::keys::{Progress, SignError, Signer, key_id};
 use consign_format::trust::roots::RootChain;
+use consign_format::{Digest, Limits};
 use consign_registry::durable::{Existing, Step};
 
 use crate::approval;
 use crate::pack::Unsigned;
 use crate::plan::Plan;
-use crate::rehead;
+use crate::{rehead, root_files};
 
 /// The folder of roots, beside `release.yaml`.
 pub const TRUST_FOLDER: &str = "trust";
@@ -116,13 +116,12 @@ impl Coded for KeyError {
 /// [`KeyError`], or what is wrong with a root.
 pub fn read_roots(folder: &Path) -> Result<RootChain, Failure> {
     let mut files = Vec::new();
-    loop {
-        let path = folder.join(format!("{}.root.json", files.len() + 1));
-        match fs::read(&path) {
-            Ok(bytes) => files.push(bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-            Err(source) => return Err(KeyError::Io { path, source }.into()),
+    for version in 1..=Limits::DEFAULT.roots {
+        let path = folder.join(format!("{version}.root.json"));
+        if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            break;
         }
+        files.push(root_files::read(&path)?);
     }
     if files.is_empty() {
         return Err(KeyError::NoRoot { folder: folder.to_owned() }.into());

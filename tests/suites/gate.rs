@@ -12,6 +12,8 @@
 mod asked;
 #[path = "gate/images.rs"]
 mod images;
+#[path = "gate/metadata.rs"]
+mod metadata;
 #[path = "gate/reports.rs"]
 mod reports;
 #[path = "gate/scanning.rs"]

@@ -8,7 +8,7 @@ use consign_terminal::Usage;
 use super::World;
 use super::identity::IdentityArgs;
 use super::signing::KeyArgs;
-use super::verify::TrustArgs;
+use super::trust::TrustArgs;
 use crate::attest::{Said, attest};
 use crate::{bundle, sign};
 

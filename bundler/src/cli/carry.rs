@@ -6,7 +6,8 @@ use consign_format::error::Failure;
 use consign_terminal::bytes;
 
 use super::World;
-use crate::{sign, statements};
+use super::statement::RootsArgs;
+use crate::statements;
 
 /// Writes a bundle of metadata alone: all roots, and the statements that are named. `consign-site install` takes it.
 ///
@@ -17,16 +18,15 @@ pub struct Args {
     /// Signed statements to carry: site records, downgrade grants
     #[arg(value_name = "FILE")]
     statements: Vec<PathBuf>,
-    /// The folder of the roots
-    #[arg(long, default_value = sign::TRUST_FOLDER, value_name = "DIR")]
-    trust: PathBuf,
+    #[command(flatten)]
+    roots: RootsArgs,
     /// The bundle to write; without it DOMAIN-root-N.consign
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
-    let roots = sign::read_roots(&args.trust)?;
+    let roots = args.roots.read()?;
     let default = || PathBuf::from(format!("{}-root-{}.consign", roots.domain(), roots.root().version));
     let output = args.output.clone().unwrap_or_else(default);
     let carried = statements::carry(&roots, &args.statements, &output)?;

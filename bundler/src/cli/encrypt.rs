@@ -6,7 +6,7 @@ use consign_format::error::{Failure, codes};
 use consign_sealed::Recipient;
 use consign_terminal::{Amount, bytes};
 
-use super::verify::TrustArgs;
+use super::trust::TrustArgs;
 use super::{IoError, World};
 use crate::bundle;
 use crate::encrypt::{To, encrypt};

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::World;
 use super::identity::IdentityArgs;
-use super::verify::TrustArgs;
+use super::trust::TrustArgs;
 use crate::bundle;
 
 /// Writes the content of a bundle into folders: an OCI image layout for skopeo, podman and crane, and the desired

@@ -5,13 +5,11 @@ use std::path::PathBuf;
 use consign_format::Name;
 use consign_format::error::Failure;
 use consign_format::trust::keys::{self, Signer};
-use consign_registry::durable;
 
 use super::World;
-use super::signing::KeyArgs;
+use super::statement::StatementArgs;
 use crate::bundle::{self, Trust};
-use crate::statements::{self, Leave};
-use crate::{sign, statements::file_name};
+use crate::statements::{self, Leave, file_name};
 
 /// Gives one site leave to go back to an older release, which it would refuse otherwise.
 ///
@@ -32,14 +30,8 @@ pub struct Args {
     /// For how many days
     #[arg(long, default_value_t = 14, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=366))]
     days: u16,
-    /// The folder of the roots
-    #[arg(long, default_value = sign::TRUST_FOLDER, value_name = "DIR")]
-    trust: PathBuf,
-    /// The file to write; without it downgrade-grant-….json
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
     #[command(flatten)]
-    keys: KeyArgs,
+    signed: StatementArgs,
 }
 
 #[derive(serde::Serialize)]
@@ -54,8 +46,8 @@ struct Done {
 }
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
-    let roots = sign::read_roots(&args.trust)?;
-    let signers = args.keys.open(world, Some(&args.trust.join(sign::DEVELOPMENT_KEY)))?;
+    let roots = args.signed.roots().read()?;
+    let signers = args.signed.signers(world)?;
     let signers: Vec<&dyn Signer> = signers.iter().map(AsRef::as_ref).collect();
     let silent = consign_terminal::Silent;
     let to = bundle::open(&args.to, &Trust::Chain(Box::new(roots.clone())), &silent)?.verified.vouched;
@@ -69,8 +61,7 @@ pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     let until = world.now.saturating_add(u64::from(args.days) * 24 * 3600);
     let grant = statements::grant(roots.domain(), &to, &Leave { site: args.site.clone(), from: args.from, until })?;
     let bytes = keys::sign(&grant, &signers)?;
-    let path = args.output.clone().unwrap_or_else(|| file_name(&grant.kind, &bytes).into());
-    durable::write_file(&path, &bytes, 0o644)?;
+    let path = args.signed.write(file_name(&grant.kind, &bytes), &bytes)?;
     let text = format!(
         "{}\n  site {} may go back from sequence {} of {} to {}, until {}",
         path.display(),

@@ -6,12 +6,11 @@ use consign_format::Name;
 use consign_format::error::{Failure, codes};
 use consign_format::trust::keys::{self, Signer};
 use consign_format::trust::statement::SiteRecord;
-use consign_registry::durable;
 
-use super::signing::KeyArgs;
+use super::statement::StatementArgs;
 use super::{IoError, World};
+use crate::site_secrets;
 use crate::statements::file_name;
-use crate::{sign, site_secrets};
 
 /// Encrypts Secrets to one site, so that nobody else can read them, and signs them as a statement.
 ///
@@ -32,14 +31,8 @@ pub struct Args {
     /// A number above that of the site's last statement; without it the seconds since 1970
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..(1 << 53)))]
     serial: Option<u64>,
-    /// The folder of the roots
-    #[arg(long, default_value = sign::TRUST_FOLDER, value_name = "DIR")]
-    trust: PathBuf,
-    /// The file to write; without it site-secrets-….json
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
     #[command(flatten)]
-    keys: KeyArgs,
+    signed: StatementArgs,
 }
 
 #[derive(serde::Serialize)]
@@ -52,8 +45,8 @@ struct Done {
 }
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
-    let roots = sign::read_roots(&args.trust)?;
-    let signers = args.keys.open(world, Some(&args.trust.join(sign::DEVELOPMENT_KEY)))?;
+    let roots = args.signed.roots().read()?;
+    let signers = args.signed.signers(world)?;
     let signers: Vec<&dyn Signer> = signers.iter().map(AsRef::as_ref).collect();
     let read = |path: &PathBuf| {
         let failed = |source| IoError::new(codes::IO, format!("{} cannot be read", path.display()), source);
@@ -66,8 +59,7 @@ pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     }
     let statement = site_secrets::statement(&record, &args.to, secrets, args.serial.unwrap_or(world.now))?;
     let bytes = keys::sign(&statement, &signers)?;
-    let path = args.output.clone().unwrap_or_else(|| file_name(&statement.kind, &bytes).into());
-    durable::write_file(&path, &bytes, 0o644)?;
+    let path = args.signed.write(file_name(&statement.kind, &bytes), &bytes)?;
     let secrets: Vec<String> =
         statement.secrets.iter().map(|secret| format!("{}/{}", secret.namespace, secret.name)).collect();
     let text = format!(

@@ -7,7 +7,7 @@ use consign_terminal::bytes;
 
 use super::World;
 use super::identity::IdentityArgs;
-use super::verify::TrustArgs;
+use super::trust::TrustArgs;
 use crate::unpack::{Bounds, LISTING, Order, unpack};
 
 /// Lays a bundle out as plain files for a malware scanner: layers decompressed and untarred, files, objects, and every

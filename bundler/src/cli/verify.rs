@@ -1,37 +1,23 @@
 //! `consign verify`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use consign_format::Name;
-use consign_format::error::{Failure, codes};
-use consign_format::trust::TrustError;
-use consign_format::trust::roots::RootChain;
+use consign_format::error::Failure;
 use consign_registry::durable::write_file;
 
+use super::World;
 use super::identity::IdentityArgs;
-use super::{IoError, World};
-use crate::bundle::Trust;
+use super::trust::TrustArgs;
 pub(super) use crate::gate::RootShown;
 use crate::gate::{self, Asked, Examined, GateError, Report};
 use crate::policy::Policy;
-use crate::sign;
-
-/// Which root to trust.
-#[derive(Debug, clap::Args)]
-pub(super) struct TrustArgs {
-    /// The root to trust: a file N.root.json; given several times, ascending, the last one decides
-    #[arg(long, value_name = "FILE", conflicts_with = "root_sha256")]
-    root: Vec<PathBuf>,
-    /// The fingerprint of the bundle's first root, as it came on paper: the sha256 of the file 1.root.json in
-    /// hexadecimal, or its 12 words
-    #[arg(long, value_name = "HEX")]
-    root_sha256: Option<String>,
-}
 
 /// Checks every byte of a bundle as a site would: roots, signatures, the release, every blob. Nothing is unpacked, and
 /// memory does not grow with the bundle.
 ///
-/// Without --root or --root-sha256 the roots in trust/ of this folder are trusted. Every check is made and every finding
+/// Without --root or --root-sha256 the roots in trust/ of this folder are trusted. A bundle of metadata alone is verified
+/// as well: its roots, and each statement. Every check is made and every finding
 /// told; the exit code is that of the first. What is wrong with the bundle and what could not be checked are kept apart.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -74,51 +60,6 @@ pub(super) enum Format {
     Junit,
     /// SARIF 2.1.0, for code scanning
     Sarif,
-}
-
-impl TrustArgs {
-    /// The roots that were named, or all of `trust/`: what a later one revokes is refused, even of a bundle that does
-    /// not carry it.
-    pub(super) fn trust(&self) -> Result<Trust, Failure> {
-        if let Some(text) = &self.root_sha256 {
-            return Ok(Trust::Fingerprint(text.parse()?));
-        }
-        let folder = Path::new(sign::TRUST_FOLDER);
-        let roots = match self.root.as_slice() {
-            [] if folder.join("1.root.json").is_file() => sign::read_roots(folder)?,
-            [] => {
-                return Err(consign_terminal::Usage {
-                    message: "no root to trust was named, and there is none in trust/".to_owned(),
-                    hint: Some(
-                        "name it with --root FILE, or its fingerprint with --root-sha256, in digits or in words"
-                            .to_owned(),
-                    ),
-                }
-                .into());
-            }
-            named => {
-                let files = named.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
-                RootChain::restore(&files).map_err(of_roots)?
-            }
-        };
-        Ok(Trust::Chain(Box::new(roots)))
-    }
-}
-
-/// What is wrong with the order is not the bundle's fault.
-fn of_roots(error: TrustError) -> Failure {
-    match error {
-        TrustError::RootGap { from, to } => consign_terminal::Usage {
-            message: format!("--root names root {to} after root {from}"),
-            hint: Some("name every root once, the lowest first".to_owned()),
-        }
-        .into(),
-        other => other.into(),
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, IoError> {
-    std::fs::read(path).map_err(|source| IoError::new(codes::IO, format!("{} cannot be read", path.display()), source))
 }
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {

@@ -49,6 +49,8 @@ pub enum GateError {
         asked: u64,
         /// What the release has.
         found: u64,
+        /// What the newest root sets the counter of sites back to, if it does and they would take the release.
+        reset: Option<u64>,
     },
     /// Below what the root accepts.
     #[error("{product} {version} has sequence {found}, and the root accepts nothing below {floor}")]
@@ -95,7 +97,13 @@ impl Coded for GateError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             GateError::OtherDomain { .. } => "name the bundle of that domain, or ask for the other one",
-            GateError::Older { .. } | GateError::BelowFloor { .. } => {
+            GateError::Older { reset: Some(sequence), .. } => {
+                return Some(format!(
+                    "the root sets the counter of sites back to {sequence}: if the number that was asked for is from before, \
+                     ask for {sequence}"
+                ));
+            }
+            GateError::Older { reset: None, .. } | GateError::BelowFloor { .. } => {
                 "take the newest bundle; going back on purpose is a new release with a higher sequence"
             }
             GateError::Expired { .. } => "have the publisher date the bundle anew, or build the release again",
@@ -124,24 +132,37 @@ impl Asked<'_> {
             answers.push((Kind::Domain, domain(asked, roots.domain())));
         }
         answers.push((Kind::Sequence, self.sequence(vouched, roots)));
-        answers.push((Kind::Expiry, self.expiry(vouched)));
+        answers.push((Kind::Expiry, self.expiry(&vouched.expires)));
         answers
+    }
+
+    /// Holds metadata alone against what is asked for. What is asked of a release finds none; `ends` is the first expiry
+    /// of what the bundle carries, and the document it stands in.
+    pub(super) fn judge_metadata(
+        &self,
+        roots: &RootChain,
+        ends: Option<(String, &'static str)>,
+    ) -> Vec<(Kind, Result<String, GateError>)> {
+        let domain = self.domain.iter().map(|asked| (Kind::Domain, domain(asked, roots.domain())));
+        domain.chain(ends.map(|ends| (Kind::Expiry, self.expiry(&ends)))).collect()
     }
 
     fn sequence(&self, vouched: &Vouched, roots: &RootChain) -> Result<String, GateError> {
         let approval = &vouched.approval;
         let (product, version, found) = (approval.product.clone(), approval.version.clone(), approval.sequence);
-        let floor = roots.root().floor.get(&product).map_or(0, |floor| floor.sequence);
+        let floor = roots.root().floor.get(&product);
+        // A number given here has no date: whether it is from before the reset only who gave it can tell, so it stands.
+        let reset = floor.filter(|floor| floor.reset && found >= floor.sequence).map(|floor| floor.sequence);
+        let floor = floor.map_or(0, |floor| floor.sequence);
         match self.min_sequence {
-            Some(asked) if found < asked => Err(GateError::Older { product, version, asked, found }),
+            Some(asked) if found < asked => Err(GateError::Older { product, version, asked, found, reset }),
             _ if found < floor => Err(GateError::BelowFloor { product, version, floor, found }),
             Some(asked) => Ok(format!("{found}, at least {asked} was asked for")),
             None => Ok(format!("{found}")),
         }
     }
 
-    fn expiry(&self, vouched: &Vouched) -> Result<String, GateError> {
-        let (expires, document) = &vouched.expires;
+    fn expiry(&self, (expires, document): &(String, &'static str)) -> Result<String, GateError> {
         // RFC 3339 of one form sorts as text.
         match (*expires < self.now, self.enforce_expiry) {
             (false, _) => Ok(format!("valid until {expires}")),

@@ -56,7 +56,12 @@ fn case(writer: &mut Writer<Vec<u8>>, check: &Check) -> io::Result<()> {
     let lines = check.lines();
     let element = match check.outcome {
         Outcome::Passed => {
-            case.write_inner_content(|writer| text(writer, "system-out", &[], &lines))?;
+            case.write_inner_content(|writer| {
+                text(writer, "system-out", &[], &lines)?;
+                let warnings: Vec<String> =
+                    check.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+                if warnings.is_empty() { Ok(()) } else { text(writer, "system-err", &[], &warnings) }
+            })?;
             return Ok(());
         }
         Outcome::Refused => "failure",

@@ -1,6 +1,5 @@
 //! What `verify` found, as one document; text, JUnit and SARIF are other views of it.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use consign_format::trust::chain::Vouched;
@@ -19,9 +18,18 @@ pub struct Report {
     pub bundle: String,
     /// The sum of all checks.
     pub verdict: Verdict,
-    /// What the bundle is; absent where nothing vouches for it.
+    /// What the bundle is; absent where nothing vouches for it, and for one of metadata alone.
     #[serde(flatten)]
     pub head: Option<Head>,
+    /// Who vouches; absent where nobody does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<RootShown>,
+    /// The roots that it carries, all of which hold, the first one first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roots: Vec<RootCarried>,
+    /// The statements that it carries and that hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub statements: Vec<StatementShown>,
     /// Members read and found whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<u64>,
@@ -66,10 +74,31 @@ pub struct Head {
     pub release: Digest,
     /// The bundle's id.
     pub bundle_id: Digest,
-    /// Who vouches.
-    pub root: RootShown,
     /// When the first of its documents expires (RFC 3339).
     pub expires: String,
+}
+
+/// A root that a bundle carries.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RootCarried {
+    /// Its version.
+    pub version: u64,
+    /// The digest of its file.
+    pub digest: Digest,
+}
+
+/// A statement of the approvers that a bundle carries.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatementShown {
+    /// The digest of its file.
+    pub digest: Digest,
+    /// Its `_type`, such as `site-record`.
+    pub kind: String,
+    /// The site it is for; absent where this program does not know the type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<Name>,
 }
 
 /// Who vouches.
@@ -107,6 +136,9 @@ pub struct Check {
     /// What was found bad, all of it; or what kept the check from being made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<ErrorBody>,
+    /// What the check cannot see though it passed, and what to do about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// What is checked.
@@ -115,6 +147,8 @@ pub struct Check {
 pub enum Kind {
     /// Roots and signatures, up to the release manifest.
     Trust,
+    /// One statement is signed by the approvers of the newest root, and well formed.
+    Statement,
     /// The domain that was asked for.
     Domain,
     /// The lowest sequence that was asked for, and the root's floor.
@@ -146,6 +180,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Trust => "trust",
+            Kind::Statement => "statement",
             Kind::Domain => "domain",
             Kind::Sequence => "sequence",
             Kind::Expiry => "expiry",
@@ -157,14 +192,13 @@ impl Kind {
 }
 
 impl Head {
-    pub(super) fn of(vouched: &Vouched, roots: &RootChain) -> Self {
+    pub(super) fn of(vouched: &Vouched) -> Self {
         Head {
             product: vouched.release.product.clone(),
             version: vouched.release.version.clone(),
             sequence: vouched.release.sequence,
             release: vouched.release_digest,
             bundle_id: vouched.bundle_id,
-            root: RootShown::of_chain(roots),
             expires: vouched.expires.0.clone(),
         }
     }
@@ -188,15 +222,6 @@ impl RootShown {
             threshold: role.map_or(0, |role| role.threshold),
         }
     }
-
-    /// Says it in one line.
-    pub fn text(&self) -> String {
-        let development = if self.development { ", a development root" } else { "" };
-        format!(
-            "root {} of domain {}{development}; {} of {} approvers",
-            self.version, self.domain, self.threshold, self.approvers
-        )
-    }
 }
 
 impl Check {
@@ -207,17 +232,6 @@ impl Check {
             None => self.check.name().to_owned(),
         }
     }
-
-    /// Everything it has to say, a line each.
-    pub(super) fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self.note.iter().cloned().collect();
-        for finding in &self.findings {
-            let mut line = format!("error[{}]: {}", finding.code, finding.message);
-            finding.causes.iter().for_each(|cause| line.push_str(&format!(": {cause}")));
-            lines.push(line);
-        }
-        lines
-    }
 }
 
 impl Report {
@@ -226,6 +240,9 @@ impl Report {
             bundle: path.display().to_string(),
             verdict: Verdict::Unchecked,
             head: None,
+            root: None,
+            roots: Vec::new(),
+            statements: Vec::new(),
             members: None,
             bytes: None,
             bytes_read: 0,
@@ -238,39 +255,5 @@ impl Report {
     /// How many checks ended so.
     pub fn count(&self, outcome: Outcome) -> usize {
         self.checks.iter().filter(|check| check.outcome == outcome).count()
-    }
-
-    /// The report as people read it.
-    pub fn text(&self) -> String {
-        let mut text = match (&self.head, self.verdict) {
-            (Some(head), Verdict::Accepted) => format!(
-                "{} {} is whole and signed\n  vouched  {}\n  release  {}\n  read     {} members, {}\n  holds    {} objects",
-                head.product,
-                head.version,
-                head.root.text(),
-                head.release,
-                self.members.unwrap_or_default(),
-                consign_terminal::bytes(self.bytes.unwrap_or_default()),
-                self.objects.unwrap_or_default()
-            ),
-            (_, Verdict::Unchecked) => format!("{} could not be checked in full", self.bundle),
-            _ => format!("{} is refused", self.bundle),
-        };
-        for check in &self.checks {
-            let told = matches!(check.check, Kind::Trust | Kind::Content | Kind::State);
-            if self.verdict == Verdict::Accepted && told {
-                continue;
-            }
-            let outcome = match check.outcome {
-                Outcome::Passed => "passed",
-                Outcome::Refused => "REFUSED",
-                Outcome::Unchecked => "unchecked",
-            };
-            let mut lines = check.lines().into_iter();
-            let first = lines.next().map(|line| format!(": {line}")).unwrap_or_default();
-            let _ = write!(text, "\n  {outcome:9}  {}{first}", check.name());
-            lines.for_each(|line| text.push_str(&format!("\n             {line}")));
-        }
-        text
     }
 }

@@ -1,7 +1,8 @@
 //! The report as SARIF 2.1.0 (OASIS), for code scanning.
 //!
 //! What was refused is a result; what could not be checked is a notification of the invocation, which then was no
-//! success: SARIF keeps the two apart, and so do forges that read it. A rule is an error code, its help the section of
+//! success: SARIF keeps the two apart, and so do forges that read it. A warning is a notification of how the tool was set
+//! up. A rule is an error code, its help the section of
 //! the errors page that is inside this program.
 
 use std::collections::BTreeSet;
@@ -27,6 +28,8 @@ pub fn log(report: &Report) -> Value {
     let codes: Vec<&str> = codes.into_iter().collect();
     let results: Vec<Value> = with(Outcome::Refused).map(|(check, found)| result(report, check, found)).collect();
     let notifications: Vec<Value> = with(Outcome::Unchecked).map(|(_, found)| notification(report, found)).collect();
+    let warnings: Vec<Value> =
+        report.checks.iter().flat_map(|check| &check.warnings).map(|text| warning(text)).collect();
     json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -39,6 +42,7 @@ pub fn log(report: &Report) -> Value {
             "invocations": [{
                 "executionSuccessful": report.verdict != Verdict::Unchecked && notifications.is_empty(),
                 "toolExecutionNotifications": notifications,
+                "toolConfigurationNotifications": warnings,
             }],
             "artifacts": [{"location": {"uri": uri(&report.bundle)}}],
             "columnKind": "unicodeCodePoints",
@@ -79,6 +83,11 @@ fn notification(report: &Report, finding: &ErrorBody) -> Value {
         "message": {"text": told(finding)},
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": uri(&report.bundle), "index": 0}}}],
     })
+}
+
+/// What a check cannot see by the way it was asked for: nothing is wrong with the bundle, nor with this machine.
+fn warning(text: &str) -> Value {
+    json!({"level": "warning", "message": {"text": text}})
 }
 
 fn told(finding: &ErrorBody) -> String {

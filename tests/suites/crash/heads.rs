@@ -16,6 +16,9 @@ use crate::instants::{Draw, kill_after};
 /// How many rewrites are killed at instants that nobody chose.
 const KILLS: usize = 50;
 
+/// What another run may be writing on the same stick.
+const FOREIGN: &str = ".draft-1-0";
+
 /// A bundle that two of two approvers have signed a request for, and the same with their signatures merged.
 struct Approved {
     folder: TempDir,
@@ -64,6 +67,7 @@ impl Approved {
         fs::create_dir(&folder).unwrap();
         let bundle = folder.join("crash.consign");
         fs::write(&bundle, &self.old).unwrap();
+        fs::write(folder.join(FOREIGN), "somebody else's").unwrap();
         bundle
     }
 
@@ -87,15 +91,16 @@ impl Approved {
         !old
     }
 
-    /// Running again ends with the new head, and none that waits. (A draft of one may stay: in a folder that is people's
-    /// own nobody can know that its writer is gone.)
+    /// Running again ends with the new head: none waits, no draft of one is left, and what is others' is as it was.
     fn check_resumed(&self, bundle: &Path, how: &str) {
         let again = self.merge(bundle).run();
         assert_eq!(again.exit, Some(0), "{how}: running again\n{again}");
         assert!(fs::read(bundle).unwrap() == self.new, "{how}: not the bundle that nothing came between");
         let beside = fs::read_dir(bundle.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
-        let beside = beside.filter(|name| !name.to_string_lossy().starts_with(".draft-"));
-        assert_eq!(beside.collect::<Vec<_>>(), ["crash.consign"], "{how}");
+        let mut beside: Vec<_> = beside.map(|name| name.into_string().unwrap()).collect();
+        beside.sort_unstable();
+        assert_eq!(beside, [FOREIGN, "crash.consign"], "{how}");
+        assert_eq!(fs::read(bundle.with_file_name(FOREIGN)).unwrap(), b"somebody else's", "{how}");
         self.consign(["verify"]).arg(bundle).succeeds();
     }
 }
@@ -138,7 +143,7 @@ fn a_rewrite_killed_at_each_call_leaves_one_of_two_heads() {
         return;
     }
     let approved = Approved::prepare();
-    let (mut old, mut new) = (0, 0);
+    let (mut old, mut new, mut drafts) = (0, 0, 0);
     for call in LASTING.iter().chain(&WRITING) {
         for n in 1.. {
             let bundle = approved.fresh();
@@ -148,8 +153,11 @@ fn a_rewrite_killed_at_each_call_leaves_one_of_two_heads() {
             }
             let how = blow.to_string();
             *(if approved.check_cut_off(&bundle, &how) { &mut new } else { &mut old }) += 1;
+            let beside = fs::read_dir(bundle.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
+            drafts += beside.filter(|name| name.to_string_lossy().starts_with(".draft-head-")).count();
             approved.check_resumed(&bundle, &how);
         }
     }
+    assert!(drafts > 0, "no run left a draft, so nothing showed that the next one removes it");
     assert!(old > 0 && new > 0, "{old} runs left the old head and {new} the new one");
 }

@@ -1,6 +1,7 @@
 //! What can be asked of a bundle beyond being whole and signed.
 
 use std::fs;
+use std::path::Path;
 
 use consign_bundler::bundle::Trust;
 use consign_bundler::gate::{Asked, Kind, Outcome, Verdict, examine};
@@ -91,4 +92,26 @@ fn what_is_bad_and_what_could_not_be_checked_are_two_things() {
     desk.consign(["keys", "new", "--domain", "other"]).option("--trust", at("other")).succeeds();
     let other = desk.consign(["verify"]).option("--root", at("other/1.root.json")).arg(bundle);
     other.fails("root-unknown", 12);
+}
+
+#[test]
+fn a_number_from_before_a_reset_stands_and_the_refusal_says_what_the_root_says() {
+    if !Desk::is_possible() {
+        return;
+    }
+    let (desk, bundle) = Desk::shared();
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(desk.trust().join("1.root.json"), folder.path().join("1.root.json")).unwrap();
+    let report = desk.consign(["verify", "--json"]).arg(bundle).succeeds().json();
+    let (product, sequence) = (report["product"].as_str().unwrap(), report["sequence"].as_u64().unwrap());
+    let reset = format!("{product}={sequence}");
+    let rotate = desk.consign(["keys", "rotate", "--reset-floor", &reset]).option("--trust", folder.path());
+    rotate.option("--key", desk.trust().join("dev.key")).succeeds();
+    let least = |root: &Path, number: u64| {
+        desk.consign(["verify", "--min-sequence", &number.to_string()]).option("--root", root).arg(bundle)
+    };
+    least(folder.path(), sequence).succeeds();
+    let said = least(folder.path(), sequence + 1).fails("older-release", 13);
+    said.says(&format!("the root sets the counter of sites back to {sequence}"));
+    least(&desk.trust(), sequence + 1).fails("older-release", 13).says("hint: take the newest bundle");
 }

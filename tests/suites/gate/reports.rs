@@ -11,8 +11,10 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use serde_json::Value;
 
+use crate::workshop::fingerprint;
+
 /// Elements of an XML text by name, with their attributes as one text; not well formed is a failure.
-fn elements(xml: &str) -> Vec<(String, String)> {
+pub(crate) fn elements(xml: &str) -> Vec<(String, String)> {
     let mut reader = Reader::from_str(xml);
     reader.config_mut().check_end_names = true;
     let mut found = Vec::new();
@@ -33,7 +35,7 @@ fn elements(xml: &str) -> Vec<(String, String)> {
     }
 }
 
-fn count(elements: &[(String, String)], name: &str) -> usize {
+pub(crate) fn count(elements: &[(String, String)], name: &str) -> usize {
     elements.iter().filter(|(found, _)| found == name).count()
 }
 
@@ -113,6 +115,47 @@ fn sarif_keeps_results_and_failures_of_the_tool_apart() {
     let invocation = &unchecked["invocations"][0];
     assert_eq!(invocation["executionSuccessful"], false);
     assert_eq!(invocation["toolExecutionNotifications"][0]["associatedRule"]["id"], "io");
+}
+
+#[test]
+fn every_form_warns_of_what_a_fingerprint_alone_cannot_see() {
+    if !Desk::is_possible() {
+        return;
+    }
+    let (desk, bundle) = Desk::shared();
+    let pin = fingerprint(desk.repository.folder());
+    let verify = |more: &[&str]| desk.consign(["verify", "--root-sha256", &pin]).args(more).arg(bundle).succeeds();
+    verify(&[]).says("warning    trust: the fingerprint alone knows no root later").says("--root trust");
+    let checks = verify(&["--json"]).json()["checks"].clone();
+    assert_eq!((&checks[0]["check"], &checks[0]["outcome"]), (&"trust".into(), &"passed".into()), "{checks:#}");
+    assert_eq!(checks[0]["warnings"].as_array().map(Vec::len), Some(1), "{checks:#}");
+    let xml = verify(&["--format", "junit"]).stdout;
+    assert_eq!(count(&elements(&xml), "system-err"), 1, "{xml}");
+    let run = verify(&["--format", "sarif"]).json()["runs"][0]["invocations"][0].clone();
+    assert_eq!((&run["toolConfigurationNotifications"][0]["level"]), "warning", "{run:#}");
+    assert_eq!(run["executionSuccessful"], true, "{run:#}");
+
+    // With the roots beside it there is nothing to warn of; with others, or not from the first on, no trust.
+    assert!(!verify(&["--root", "trust"]).stdout.contains("warning"));
+    assert!(!verify(&["--root", "trust/1.root.json"]).stdout.contains("warning"));
+    let wrong = "0".repeat(64);
+    let pinned = |root: &Path| desk.consign(["verify", "--root-sha256", &wrong, "--root"]).arg(root).arg(bundle);
+    pinned(Path::new("trust")).fails("root-unknown", 12);
+    let folder = tempfile::tempdir().unwrap();
+    pinned(folder.path()).fails("root-missing", 2);
+    desk.consign(["keys", "new", "--domain", "lumen"]).option("--trust", folder.path()).succeeds();
+    add_root(desk, folder.path());
+    let later = folder.path().join("2.root.json");
+    pinned(&later).fails("usage", 2).says("--root begins with root 2");
+}
+
+/// Makes root 2 of other roots than the desk's.
+fn add_root(desk: &Desk, trust: &Path) {
+    let key = trust.join("more");
+    desk.consign(["keys", "new", "--key-only"]).arg(&key).succeeds();
+    let add = format!("approver={}.pub", key.display());
+    let rotate = desk.consign(["keys", "rotate", "--add", &add]).option("--trust", trust);
+    rotate.option("--key", trust.join("dev.key")).succeeds();
 }
 
 #[test]

@@ -10,7 +10,7 @@ use consign_tests::generated::root;
 use consign_tests::{command, images};
 use serde_json::Value;
 
-use crate::workshop::{Signer, Workshop};
+use crate::workshop::{Signer, Workshop, fingerprint, revoke_approver};
 
 fn yaml(path: &str) -> Value {
     serde_saphyr::from_str(&fs::read_to_string(root().join(path)).unwrap()).unwrap()
@@ -97,6 +97,41 @@ fn the_github_action_lets_good_bundles_pass_and_fails_on_others() {
     assert_ne!(run(&[("bundle", "--help"), root]).status.code(), Some(0));
     let injected = run(&[("bundle", "$(touch injected); x.consign"), root]);
     assert!(!injected.status.success() && !workshop.folder.join("injected").exists(), "{}", said(&injected));
+
+    let pin = fingerprint(&workshop.folder);
+    let (bundle, pin) = (("bundle", good.as_str()), ("root-sha256", pin.as_str()));
+    later_roots_count(&workshop.folder, "consign-verify.sarif", &|| run(&[bundle, pin]));
+    assert_eq!(run(&[bundle, root]).status.code(), Some(0), "root 1 alone was named, and nothing else");
+}
+
+/// What must hold of a template that has the fingerprint alone, with `trust/` in its folder and without, before and after a
+/// key was revoked.
+fn later_roots_count(folder: &Path, report: &str, run: &dyn Fn() -> Output) {
+    const UNSEEN: &str = "a key that was revoked";
+    let (trust, away) = (folder.join("trust"), folder.join("away"));
+    let report = || fs::read_to_string(folder.join(report)).unwrap();
+    let ends = |code: i32, why: &str| {
+        let output = run();
+        assert_eq!(output.status.code(), Some(code), "{why}: {}", said(&output));
+        said(&output)
+    };
+    assert!(!ends(0, "nothing is revoked").contains(UNSEEN) && !report().contains(UNSEEN));
+    fs::rename(&trust, &away).unwrap();
+    assert!(ends(0, "the fingerprint alone").contains(UNSEEN) && report().contains(UNSEEN), "{}", report());
+    fs::rename(&away, &trust).unwrap();
+    revoke_approver(folder);
+    assert!(ends(12, "its key is revoked").contains("signature-invalid"), "{}", report());
+    // Somebody else's roots, and one that nobody signed.
+    fs::rename(trust.join("2.root.json"), folder.join("2.root.json")).unwrap();
+    let forged = fs::read_to_string(folder.join("2.root.json")).unwrap().replacen("T", "U", 1);
+    fs::write(trust.join("2.root.json"), forged).unwrap();
+    ends(12, "root 2 is not what was signed");
+    fs::remove_file(trust.join("2.root.json")).unwrap();
+    let first = fs::read(trust.join("1.root.json")).unwrap();
+    fs::copy(folder.join("2.root.json"), trust.join("1.root.json")).unwrap();
+    ends(2, "root 2 under the name of root 1");
+    fs::write(trust.join("1.root.json"), first).unwrap();
+    ends(0, "root 2 was left out of the tree");
 }
 
 #[test]
@@ -125,6 +160,9 @@ fn the_gitlab_job_does_the_same() {
     assert_eq!(failed.status.code(), Some(10), "{}", said(&failed));
     assert!(fs::read_to_string(workshop.folder.join(report)).unwrap().contains("<failure"));
     assert_eq!(run(&[("CONSIGN_BUNDLE", &good)]).status.code(), Some(2), "no root was named");
+    let pin = fingerprint(&workshop.folder);
+    let given = [("CONSIGN_BUNDLE", good.as_str()), ("CONSIGN_ROOT_SHA256", pin.as_str())];
+    later_roots_count(&workshop.folder, report, &|| run(&given));
     for (enforce, code) in [("True", 0), ("TRUE", 0), ("false", 0), ("yes", 2), ("", 2)] {
         let output = run(&[("CONSIGN_BUNDLE", &good), root, ("CONSIGN_ENFORCE_EXPIRY", enforce)]);
         assert_eq!(output.status.code(), Some(code), "{enforce}: {}", said(&output));
@@ -209,7 +247,7 @@ fn the_pre_receive_hook_keeps_out_what_does_not_verify() {
     fs::write(server.clone.join("readme"), "more text").unwrap();
     server.takes("main");
 
-    // A lock without its bundle, beside another one's, and beside its own.
+    // A lock without its bundle, beside another one's, beside its own, and beside metadata alone.
     server.put("release.lock", &lock);
     server.refuses("main", "no bundle beside it");
     let text = fs::read_to_string(&lock).unwrap();
@@ -221,6 +259,13 @@ fn the_pre_receive_hook_keeps_out_what_does_not_verify() {
     server.refuses("main", "older-release");
     server.put("carry/release.lock", &lock);
     server.takes("main");
+    let alone = server.workshop.folder.join("alone.consign");
+    server.workshop.consign(["carry", "--output"]).arg(&alone).succeeds();
+    server.put("alone/alone.consign", &alone);
+    server.takes("main");
+    server.put("alone/release.lock", &lock);
+    server.refuses("main", "no-release");
+    fs::remove_dir_all(server.clone.join("alone")).unwrap();
 
     // Names that break out of a line, a link instead of a bundle, and a policy of the server's own.
     fs::write(server.clone.join("odd\nname.consign"), "x").unwrap();

@@ -248,6 +248,22 @@ fn repository(image: &str) -> &str {
     image.strip_prefix("registry.example/").unwrap().split(':').next().unwrap()
 }
 
+/// Writes root 2 into `trust/` of a folder: it takes the development key's say as an approver and gives it to another.
+pub(crate) fn revoke_approver(folder: &Path) {
+    let consign = |arguments: &[&str]| command::consign(arguments).in_folder(folder).env("HOME", folder);
+    consign(&["keys", "new", "--key-only", "next"]).succeeds();
+    let shown = consign(&["keys", "show", "--json"]).succeeds().json();
+    let id = shown["roles"][0]["keys"][0]["id"].as_str().unwrap();
+    let remove = format!("approver={id}");
+    let change = ["--add", "approver=next.pub", "--remove", &remove, "--key", "trust/dev.key"];
+    consign(&["keys", "rotate"]).args(change).succeeds();
+}
+
+/// The fingerprint of root 1 in `trust/` of a folder.
+pub(crate) fn fingerprint(folder: &Path) -> String {
+    Digest::of(&fs::read(folder.join("trust/1.root.json")).unwrap()).hex()
+}
+
 /// The payload of simple signing (cosign, `specs/SIGNATURE_SPEC.md`).
 pub(crate) fn payload(digest: &str) -> String {
     json!({"critical": {"identity": {"docker-reference": "registry.example/lumen"},

@@ -1,16 +1,19 @@
 //! `docs/verify.sh` alone: what it needs, what it says, and that no byte that means anything escapes it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Output;
 
 use consign_format::archive::plan::metadata_bundle;
-use consign_format::trust::keys::{SecretKey, Signer, sign};
+use consign_format::trust::document::Key;
+use consign_format::trust::keys::{SecretKey, Signer, key_id, sign};
 use consign_tests::desk::Desk;
 use consign_tests::images::run;
 use consign_tests::judges::{Judge, Verdict, verify_sh};
 use consign_tests::skip;
+use curve25519_dalek::constants::EIGHT_TORSION;
 use serde_json::json;
 
 use crate::bundle::{Keys, members, pair};
@@ -27,6 +30,7 @@ const PROGRAMS: &[&str] = &[
     "cat",
     "cmp",
     "cut",
+    "dd",
     "diff",
     "head",
     "mktemp",
@@ -181,4 +185,68 @@ fn statements_are_held_against_the_approvers() {
     {
         assert!(!asked(&metadata_alone(&[bad]), &pair.fingerprint).is_good());
     }
+}
+
+#[test]
+fn zeros_are_demanded_behind_every_member() {
+    if !is_possible() {
+        return;
+    }
+    let pair = pair();
+    let mut spoiled = Keys::of(pair).rotated(&pair.newer).pack();
+    let members = members(&spoiled);
+    // So that there is one: a filler of whole blocks has no padding, the last byte of its content stands for it.
+    assert!(members.iter().any(|(name, ..)| name == "filler"));
+    for (name, header, size) in members.into_iter().filter(|(.., size)| size % 512 != 0) {
+        let content = header + 512 + size;
+        for at in [content, header + 512 + size.next_multiple_of(512) - 1] {
+            spoiled[at] = 1;
+            let verdict = asked(&spoiled, &pair.fingerprint);
+            let Verdict::Refuses(why) = verdict else { panic!("{name}: byte {at} is no zero, {verdict:?}") };
+            assert!(why.contains("padding"), "{name}: {why}");
+            spoiled[at] = 0;
+        }
+    }
+    assert_eq!(asked(&spoiled, &pair.fingerprint), Verdict::Accepts);
+}
+
+/// Points of small order, with either sign, and some that are written with a y that is too large.
+fn weak_keys() -> BTreeSet<[u8; 32]> {
+    let torsion = EIGHT_TORSION.iter().map(|point| point.compress().to_bytes());
+    let large = [0xed, 0xef, 0xf0, 0xff].map(|low| {
+        let mut bytes = [0xff; 32];
+        (bytes[0], bytes[31]) = (low, 0x7f);
+        bytes
+    });
+    let plain: Vec<[u8; 32]> = torsion.chain(large).collect();
+    let other_sign = plain.iter().map(|bytes| {
+        let mut bytes = *bytes;
+        bytes[31] ^= 0x80;
+        bytes
+    });
+    plain.iter().copied().chain(other_sign).collect()
+}
+
+#[test]
+fn keys_that_are_none_are_refused() {
+    if !is_possible() {
+        return;
+    }
+    let pair = pair();
+    let keys = Keys::of(pair);
+    let weak = weak_keys();
+    assert_eq!(weak.len(), 10 + 2 * 4, "the points, two of them with a sign that says nothing, and the large ones");
+    let with_approver = |key: &[u8; 32]| {
+        let parts = keys.rotated_to(&pair.newer, |root| {
+            let id = key_id(key).unwrap();
+            root.keys.insert(id.clone(), Key::ed25519(key));
+            root.roles.get_mut("targets").unwrap().keyids.push(id);
+        });
+        metadata_bundle(&parts.roots, &[]).unwrap()
+    };
+    for key in &weak {
+        let Verdict::Refuses(why) = asked(&with_approver(key), &pair.fingerprint) else { panic!("took {key:x?}") };
+        assert!(why.contains("small order"), "{key:x?}: {why}");
+    }
+    assert_eq!(asked(&with_approver(&SecretKey::from_seed(&[9; 32]).public()), &pair.fingerprint), Verdict::Accepts);
 }

@@ -156,11 +156,16 @@ impl Keys {
 
     /// Root 2, signed by whom the test names.
     pub(crate) fn second_root(&self, first: &[u8], by: &[&SecretKey]) -> Vec<u8> {
+        sign(&self.root(first), &by.iter().map(|key| *key as &dyn Signer).collect::<Vec<_>>()).unwrap()
+    }
+
+    /// What root 2 says.
+    fn root(&self, first: &[u8]) -> Root {
         let id = |key: &SecretKey| key_id(&key.public()).unwrap();
         let role = |keys: &[SecretKey], threshold| Role { keyids: keys.iter().map(id).collect(), threshold };
         let publisher = role(std::slice::from_ref(&self.publisher), 1);
         let all = self.roots.iter().chain(&self.approvers).chain([&self.publisher]);
-        let root = Root {
+        Root {
             version: 2,
             development: false,
             keys: all.map(|key| (id(key), Key::ed25519(&key.public()))).collect(),
@@ -171,15 +176,21 @@ impl Keys {
                 ("timestamp".to_owned(), publisher),
             ]),
             ..signed::<Root>(first)
-        };
-        sign(&root, &by.iter().map(|key| *key as &dyn Signer).collect::<Vec<_>>()).unwrap()
+        }
     }
 
     /// The bundle after a rotation to these keys, approved by the first two of three.
     pub(crate) fn rotated(&self, bundle: &Path) -> Parts {
+        self.rotated_to(bundle, |_| {})
+    }
+
+    /// The same, and root 2 says something else besides.
+    pub(crate) fn rotated_to(&self, bundle: &Path, change: impl FnOnce(&mut Root)) -> Parts {
         let mut parts = Parts::of(bundle);
         let [one, two] = &self.roots;
-        parts.roots.push(self.second_root(&parts.roots[0], &[self.first, one, two]));
+        let mut root = self.root(&parts.roots[0]);
+        change(&mut root);
+        parts.roots.push(sign(&root, &[self.first as &dyn Signer, one, two]).unwrap());
         parts.sign(&[&self.approvers[0], &self.approvers[1]], &self.publisher);
         parts
     }

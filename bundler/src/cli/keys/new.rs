@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::super::World;
 use super::super::signing::KeyArgs;
+use super::super::statement::RootsArgs;
 use super::{made_text, status_text};
 use crate::signer::{SignerError, key_file};
 use crate::{development, root_files, sign};
@@ -28,9 +29,8 @@ use crate::{development, root_files, sign};
 /// With --key-only: a key file and nothing else, and its public key beside it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The folder of the roots
-    #[arg(long, default_value = sign::TRUST_FOLDER, value_name = "DIR")]
-    trust: PathBuf,
+    #[command(flatten)]
+    roots: RootsArgs,
     /// The domain: one root of trust, such as a team or a customer
     #[arg(long, value_name = "NAME", required_unless_present = "key_only")]
     domain: Option<Name>,
@@ -68,12 +68,12 @@ pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     }
     let Some(domain) = &args.domain else { return Ok(()) };
     if args.root.is_empty() {
-        let made = development::make(&args.trust, domain, world.now, &development::seed()?)?;
+        let made = development::make(args.roots.folder(), domain, world.now, &development::seed()?)?;
         world.terminal.result(&made, made_text(&made));
         return Ok(());
     }
-    if root_files::chain(&args.trust)?.is_some() {
-        let path = args.trust.join("1.root.json").display().to_string();
+    if root_files::chain(args.roots.folder())?.is_some() {
+        let path = args.roots.folder().join("1.root.json").display().to_string();
         return Err(development::DevelopmentError::Exists { path }.into());
     }
     let team = |keys: &[String], threshold| -> Result<Team, Failure> {
@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     let expires = sign::expires(world.now)?;
     let plan = FirstRoot { domain: domain.clone(), development: false, expires, teams };
     let root = first(&plan).map_err(consign_format::trust::keys::SignError::from)?;
-    let status = root_files::begin(&args.trust, &root, &args.keys.open(world, None)?)?;
+    let status = root_files::begin(args.roots.folder(), &root, &args.keys.open(world, None)?)?;
     world.terminal.result(&status, status_text(&status));
     Ok(())
 }

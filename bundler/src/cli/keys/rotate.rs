@@ -1,7 +1,5 @@
 //! `consign keys rotate`.
 
-use std::path::PathBuf;
-
 use consign_format::Name;
 use consign_format::error::Failure;
 use consign_format::trust::document::{Floor, Root};
@@ -11,6 +9,7 @@ use consign_terminal::Usage;
 
 use super::super::World;
 use super::super::signing::KeyArgs;
+use super::super::statement::RootsArgs;
 use super::status_text;
 use crate::{root_files, sign};
 
@@ -21,9 +20,8 @@ use crate::{root_files, sign};
 /// threshold of the old root and its own both hold.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The folder of the roots
-    #[arg(long, default_value = sign::TRUST_FOLDER, value_name = "DIR")]
-    trust: PathBuf,
+    #[command(flatten)]
+    roots: RootsArgs,
     /// Give a key a say, such as approver=alice.pub; ROLE is root, approver, publisher or scanner
     #[arg(long, value_name = "ROLE=KEY", value_parser = in_role)]
     add: Vec<(Part, String)>,
@@ -73,14 +71,14 @@ fn floor(text: &str) -> Result<(Name, u64), String> {
 }
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
-    let chain = sign::read_roots(&args.trust)?;
+    let chain = args.roots.read()?;
     let changes = changes(args, chain.root(), world)?;
     if changes.is_empty() {
         let hint = Some("say it with --add, --remove, --revoke, --threshold or --floor".to_owned());
         return Err(Usage { message: "nothing is to be changed".to_owned(), hint }.into());
     }
     let root = next(chain.root(), &changes, &sign::expires(world.now)?).map_err(SignError::from)?;
-    let status = root_files::begin(&args.trust, &root, &args.keys.open(world, None)?)?;
+    let status = root_files::begin(args.roots.folder(), &root, &args.keys.open(world, None)?)?;
     world.terminal.result(&status, status_text(&status));
     Ok(())
 }

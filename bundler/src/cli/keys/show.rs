@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::super::World;
 use super::super::signing::KeyArgs;
+use super::super::statement::RootsArgs;
 use super::super::verify::RootShown;
 use super::{fingerprint_text, short};
 use crate::{root_files, sign};
@@ -17,9 +18,8 @@ use crate::{root_files, sign};
 /// Show the roots of a folder, their fingerprint, who has which say, and what your keys may do
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The folder of the roots
-    #[arg(long, default_value = sign::TRUST_FOLDER, value_name = "DIR")]
-    trust: PathBuf,
+    #[command(flatten)]
+    roots: RootsArgs,
     #[command(flatten)]
     keys: KeyArgs,
 }
@@ -59,16 +59,16 @@ struct Yours {
 }
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
-    let beside = args.trust.join(sign::DEVELOPMENT_KEY);
+    let beside = args.roots.folder().join(sign::DEVELOPMENT_KEY);
     let signers = args.keys.open(world, beside.is_file().then_some(beside.as_path()))?;
     let publics: Vec<[u8; 32]> = signers.iter().map(|signer| signer.public()).collect();
-    let Some(chain) = root_files::chain(&args.trust)? else {
-        return without_root(&args.trust, &publics, world);
+    let Some(chain) = root_files::chain(args.roots.folder())? else {
+        return without_root(args.roots.folder(), &publics, world);
     };
     let root = chain.root();
     let roles = roles(root);
     let yours = publics.iter().map(|public| yours(public, &roles)).collect::<Result<_, _>>()?;
-    let draft = Some(root_files::draft_path(&args.trust, root.version + 1)).filter(|path| path.is_file());
+    let draft = Some(root_files::draft_path(args.roots.folder(), root.version + 1)).filter(|path| path.is_file());
     let words = fingerprint::words(&chain.fingerprint());
     let shown = Shown { root: RootShown::of(root, chain.fingerprint()), words, roles, yours, draft };
     let text = text(&shown, &fingerprint_text(&chain.fingerprint()));

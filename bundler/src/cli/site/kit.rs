@@ -7,9 +7,9 @@ use consign_format::trust::keys::Signer;
 use serde::Serialize;
 
 use crate::cli::signing::KeyArgs;
+use crate::cli::statement::RootsArgs;
 use crate::cli::{IoError, World};
 use crate::development;
-use crate::sign;
 use crate::site_kit::{self, Depot, Prepared};
 
 /// Prepares a folder for each site of a list, from which the site is enrolled by one command and twelve words.
@@ -31,9 +31,8 @@ pub(super) struct Args {
     /// Make no keys here
     #[arg(long)]
     keys_on_first_boot: bool,
-    /// The folder of the roots
-    #[arg(long, default_value = sign::TRUST_FOLDER, value_name = "DIR")]
-    trust: PathBuf,
+    #[command(flatten)]
+    roots: RootsArgs,
     #[command(flatten)]
     keys: KeyArgs,
 }
@@ -44,13 +43,13 @@ struct Done {
 }
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
-    let chain = sign::read_roots(&args.trust)?;
+    let chain = args.roots.read()?;
     let unreadable = |source| IoError::new(codes::IO, format!("{} cannot be read", args.list.display()), source);
     let text = std::fs::read_to_string(&args.list).map_err(unreadable)?;
     let entries = site_kit::parse(&args.list, &text)?;
     let signers = match args.keys_on_first_boot {
         true => Vec::new(),
-        false => args.keys.open(world, Some(&args.trust.join(sign::DEVELOPMENT_KEY)))?,
+        false => args.roots.signers(&args.keys, world)?,
     };
     let signers: Vec<&dyn Signer> = signers.iter().map(AsRef::as_ref).collect();
     consign_registry::durable::create_dir(&args.output, 0o700)?;

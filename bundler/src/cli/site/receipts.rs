@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::receipt::chain::{self, Chain, Checked, File, Report, Verdict};
 
+use crate::cli::statement::RootsArgs;
 use crate::cli::{IoError, World};
-use crate::sign;
 use crate::site_record;
 
 /// How many refused files a message names.
@@ -25,9 +25,8 @@ pub(super) struct Args {
     /// The site's record; of a site that was recovered also the ones before, each with its own --record
     #[arg(long, value_name = "FILE", required = true)]
     record: Vec<PathBuf>,
-    /// The folder of the roots
-    #[arg(long, default_value = sign::TRUST_FOLDER, value_name = "DIR")]
-    trust: PathBuf,
+    #[command(flatten)]
+    roots: RootsArgs,
 }
 
 /// Among the receipts are some that the site cannot have written.
@@ -51,7 +50,7 @@ impl Coded for Refused {
 }
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
-    let roots = sign::read_roots(&args.trust)?;
+    let roots = args.roots.read()?;
     let records = args.record.iter().map(|path| site_record::read(&roots, path)).collect::<Result<Vec<_>, _>>()?;
     let Some(site) = records.first().map(|record| record.site.clone()) else { return Ok(()) };
     if let Some(other) = records.iter().find(|record| record.site != site) {

@@ -8,15 +8,13 @@ use consign_format::error::{Failure, codes};
 use consign_format::trust::Fingerprint;
 use consign_format::trust::keys::Signer;
 use consign_format::trust::statement::SiteRecord;
-use consign_registry::durable;
 use consign_terminal::Usage;
 use serde::Serialize;
 
-use crate::cli::signing::KeyArgs;
+use crate::cli::statement::StatementArgs;
 use crate::cli::{IoError, World};
 use crate::site_kit::label;
-use crate::site_record::{self, Subject, Wishes};
-use crate::{sign, site_record::Signed};
+use crate::site_record::{self, Signed, Subject, Wishes};
 
 /// Makes a site record of the enrol-request that a site has sent, and signs it.
 ///
@@ -56,14 +54,8 @@ pub(super) struct Args {
     /// The serial; without it one more than that of the record before, or 1
     #[arg(long, value_name = "N")]
     serial: Option<u64>,
-    /// The folder of the roots
-    #[arg(long, default_value = sign::TRUST_FOLDER, value_name = "DIR")]
-    trust: PathBuf,
-    /// The file to write; without it SITE.site-record.json
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
     #[command(flatten)]
-    keys: KeyArgs,
+    signed: StatementArgs,
 }
 
 fn variant(text: &str) -> Result<(Name, Name), String> {
@@ -82,14 +74,16 @@ struct Done {
 }
 
 pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
-    let chain = sign::read_roots(&args.trust)?;
-    let signers = args.keys.open(world, Some(&args.trust.join(sign::DEVELOPMENT_KEY)))?;
+    let chain = args.signed.roots().read()?;
+    let signers = args.signed.signers(world)?;
     let signers: Vec<&dyn Signer> = signers.iter().map(AsRef::as_ref).collect();
     let previous = args.previous.as_deref().map(|path| site_record::read(&chain, path)).transpose()?;
     let subject = match (&args.request, &args.site, &previous) {
-        (Some(path), _, _) => {
-            Subject::of_request(read_request(path, args.fingerprint.as_ref(), world)?, &chain, &args.trust)?
-        }
+        (Some(path), _, _) => Subject::of_request(
+            read_request(path, args.fingerprint.as_ref(), world)?,
+            &chain,
+            args.signed.roots().folder(),
+        )?,
         (None, Some(site), _) => {
             let receipt_key = args.receipt_key.as_deref().unwrap_or_default();
             Subject::known(site.clone(), receipt_key, args.recipient.clone())?
@@ -104,8 +98,7 @@ pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
     let wishes = Wishes { environments, labels, variants, serial: args.serial };
     let record = site_record::compose(&chain, subject, wishes, previous.as_ref(), world.now)?;
     let Signed { bytes, have, need } = site_record::sign(&chain, &record, &signers)?;
-    let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.site-record.json", record.site)));
-    durable::write_file(&path, &bytes, 0o644)?;
+    let path = args.signed.write(format!("{}.site-record.json", record.site), &bytes)?;
     let text = said(&path, &record, have, need);
     world.terminal.result(&Done { path, record, signatures: have, needed: need }, text);
     Ok(())
