@@ -20,7 +20,7 @@ mod folder;
 mod front;
 
 pub use folder::{Folder, create_dir};
-pub use front::{finish_front, replace_front};
+pub use front::finish_front;
 
 /// How the temporary files of [`Draft`] begin, so that what a power cut left can be told from what was committed.
 pub const DRAFT_PREFIX: &str = ".draft-";

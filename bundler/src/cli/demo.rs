@@ -177,7 +177,9 @@ impl<'a> Play<'a> {
         let spawned = child.arg("--json").stdout(Stdio::piped()).spawn();
         let mut serving = Serving(spawned.map_err(|e| IoError::new(codes::IO, "consign-site cannot be started", e))?);
         let address = serving.address().ok_or(DemoError::Silent)?;
-        let options = RegistryOptions { plain_http: vec![address.clone()], tries: 2, ..RegistryOptions::default() };
+        // What nodes are told to trust, and no other authority.
+        let ca_files = vec![self.folder.join("site/etc/consign/ca.crt")];
+        let options = RegistryOptions { ca_files, tries: 2, ..RegistryOptions::default() };
         let registry = RemoteRegistry::new(options)?;
         let reference: Reference = format!("{address}/{}", demo::REFERENCE).parse().map_err(|_| DemoError::Silent)?;
         let served = registry.resolve(&reference).await?.digest;
@@ -190,7 +192,7 @@ impl<'a> Play<'a> {
             return Err(DemoError::Other { reference: shown, served, locked }.into());
         }
         self.tell(format!(
-            "\nThe registry served at http://{address}: {shown} is {served}, as it was pinned at build."
+            "\nThe registry served at https://{address}: {shown} is {served}, as it was pinned at build."
         ));
         Ok(json!({"reference": shown, "digest": served, "address": address}))
     }

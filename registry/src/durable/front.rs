@@ -1,4 +1,5 @@
-//! Replaces the first bytes of a large file such that a power cut leaves the old ones, or the means to finish.
+//! The second half of replacing the first bytes of a large file: the new ones wait beside it, so that a power cut leaves
+//! the means to finish.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -6,26 +7,20 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::{DurableError, Folder, Step, parent_of, write_file};
+use super::{DurableError, Folder, Step, parent_of};
 
-/// Puts bytes over the beginning of a file. They are whole on the disk under the name `waiting`, in the same folder,
-/// before the first one is copied; that name goes away when the last one is on the disk.
-///
-/// # Errors
-/// [`DurableError`]. Where `waiting` is there, [`finish_front`] does the rest.
-pub fn replace_front(path: &Path, waiting: &Path, front: &[u8]) -> Result<(), DurableError> {
-    // Before anything waits: a file that cannot be written to would never be finished.
-    let file = open(path, front)?;
-    write_file(waiting, front, 0o644)?;
-    finish(&file, path, waiting, front)
-}
-
-/// Finishes what [`replace_front`] began, with the bytes that wait.
+/// Puts bytes over the beginning of a file. They are whole on the disk under the name `waiting` already; that name goes
+/// away when the last one is in its place and on the disk.
 ///
 /// # Errors
 /// [`DurableError`]; it can be tried again.
 pub fn finish_front(path: &Path, waiting: &Path, front: &[u8]) -> Result<(), DurableError> {
-    finish(&open(path, front)?, path, waiting, front)
+    let file = open(path, front)?;
+    file.write_all_at(front, 0).map_err(|source| DurableError::io(Step::Write, path, source))?;
+    file.sync_data().map_err(|source| DurableError::io(Step::Sync, path, source))?;
+    let folder = Folder::open(&parent_of(waiting))?;
+    folder.remove_file(waiting.file_name().unwrap_or_default())?;
+    folder.sync()
 }
 
 fn open(path: &Path, front: &[u8]) -> Result<File, DurableError> {
@@ -37,12 +32,4 @@ fn open(path: &Path, front: &[u8]) -> Result<File, DurableError> {
         return Err(DurableError::Unsafe { path: path.to_owned(), expected: "file" });
     }
     Ok(file)
-}
-
-fn finish(file: &File, path: &Path, waiting: &Path, front: &[u8]) -> Result<(), DurableError> {
-    file.write_all_at(front, 0).map_err(|source| DurableError::io(Step::Write, path, source))?;
-    file.sync_data().map_err(|source| DurableError::io(Step::Sync, path, source))?;
-    let folder = Folder::open(&parent_of(waiting))?;
-    folder.remove_file(waiting.file_name().unwrap_or_default())?;
-    folder.sync()
 }
