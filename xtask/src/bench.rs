@@ -6,6 +6,7 @@
 
 mod measure;
 mod payload;
+mod registry;
 
 use std::path::{Path, PathBuf};
 
@@ -18,8 +19,11 @@ const SIZE: u64 = 2048;
 /// Odd, so that the median is a measurement.
 const ROUNDS: usize = 5;
 
-/// `bench [MIB] [ROUNDS]`.
+/// `bench [MIB] [ROUNDS]`, `bench registry [MIB] [CLIENTS] [ROUNDS]`.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), Failed> {
+    if let ["registry", rest @ ..] = arguments {
+        return registry::run(rest);
+    }
     let number = |text: &&str| text.parse::<u64>().map_err(|_| Failed::usage("bench [MIB] [ROUNDS]"));
     let size = arguments.first().map(number).transpose()?.unwrap_or(SIZE);
     let rounds = arguments.get(1).map(number).transpose()?.map_or(ROUNDS, |rounds| rounds.max(1) as usize);

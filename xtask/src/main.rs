@@ -30,6 +30,7 @@ cargo xtask CHORE
                    that registry, state, cluster and medium are untouched
   check            formatting, lints, licences and sources of dependencies, generated files, docs
   bench            load and verify of a 2 GB bundle as ratios to cat, sync and openssl
+  bench registry   64 clients that pull a 2 GB release at once, beside Debian's docker-registry: throughput, CPU, memory
   fuzz [--seconds N] [TARGET..]
                    libFuzzer on every reader of hostile bytes (20 s each), or on those named
   schemas          writes schemas/ from the types

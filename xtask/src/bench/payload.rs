@@ -48,6 +48,11 @@ impl Payload {
         Ok(Payload { bundle, bytes, root })
     }
 
+    /// The OCI image layout that the bundle was made from.
+    pub(super) fn layout(&self) -> PathBuf {
+        self.bundle.with_file_name("layout")
+    }
+
     /// Enrols a new site that trusts this bundle.
     pub(super) fn enrol(&self, programs: &Path, site: &Path) -> Result<(), Failed> {
         let sha256 = sha256(&self.root)?;
