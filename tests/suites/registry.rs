@@ -15,6 +15,8 @@ mod conformance;
 mod containerd;
 #[path = "registry/podman.rs"]
 mod podman;
+#[path = "registry/requests.rs"]
+mod requests;
 #[path = "registry/site.rs"]
 mod site;
 #[path = "registry/skopeo.rs"]

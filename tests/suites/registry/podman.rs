@@ -8,7 +8,7 @@ use consign_tests::skip;
 use crate::site::{Site, is_installed, run, write};
 
 /// podman with its storage, its settings and its home in a folder of the test.
-fn podman(home: &Path) -> Command {
+pub(crate) fn podman(home: &Path) -> Command {
     let mut command = Command::new("podman");
     let place = |name: &str| home.join(name);
     command.args(["--storage-driver", "vfs", "--root"]).arg(place("root")).arg("--runroot").arg(place("run"));
@@ -18,14 +18,14 @@ fn podman(home: &Path) -> Command {
 }
 
 /// What `consign-site nodes write` gives to podman and CRI-O: every upstream led to the site's registry.
-fn settings(site: &Site) -> String {
+pub(crate) fn settings(site: &Site) -> String {
     let at = &site.address;
     ["docker.io", "quay.io"]
         .map(|host| format!("[[registry]]\nprefix = \"{host}\"\nlocation = \"{at}/{host}\"\ninsecure = true\n"))
         .join("\n")
 }
 
-fn can_run(home: &Path) -> bool {
+pub(crate) fn can_run(home: &Path) -> bool {
     skip::unless(is_installed("podman"), "podman is not installed", "apt-get install podman")
         && skip::unless(
             podman(home).arg("info").output().is_ok_and(|output| output.status.success()),
