@@ -1,6 +1,5 @@
 //! `/etc/consign/site.toml`: what the administrator of this site decides. Nothing signed can change it.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -11,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::allow::Allow;
 use crate::store::StoreError;
 use crate::store::state_file::read_bytes;
+
+mod registry;
+
+pub use registry::{ExistingRegistry, LoginFile, RegistryConfig};
 
 /// No configuration is this long.
 const LIMIT: u64 = 1 << 20;
@@ -43,22 +46,8 @@ pub struct SiteConfig {
     /// What a release may hold; without it, everything.
     #[serde(skip_serializing_if = "Allow::is_everything")]
     pub allow: Allow,
-    /// The registry.
+    /// The registry that nodes pull from.
     pub registry: RegistryConfig,
-}
-
-/// How the registry is served.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct RegistryConfig {
-    /// The address to listen on.
-    pub listen: SocketAddr,
-}
-
-impl Default for RegistryConfig {
-    fn default() -> Self {
-        RegistryConfig { listen: SocketAddr::from(([127, 0, 0, 1], 5000)) }
-    }
 }
 
 impl Default for SiteConfig {

@@ -21,6 +21,7 @@ pub mod receipts;
 pub mod scan;
 pub mod serve;
 pub mod site;
+pub mod site_registry;
 pub mod site_secrets;
 pub mod store;
 pub mod supply;

@@ -7,6 +7,7 @@ use super::run::Run;
 use crate::desired::desired;
 use crate::handoff::Desired;
 use crate::images::check_images;
+use crate::site_registry::{Staged, back_to};
 use crate::site_secrets;
 use crate::store::repositories::{NamesError, names_of};
 
@@ -26,7 +27,7 @@ impl Coded for BadNames {
 }
 
 /// Checks what was loaded, records the release, and returns the desired state.
-pub(super) fn stage(run: &mut Run<'_>, blobs: &BlobFolder) -> Result<Desired, Failure> {
+pub(super) async fn stage(run: &mut Run<'_>, blobs: &BlobFolder) -> Result<Desired, Failure> {
     let release = &run.vouched.release;
     let read = |digest: &_, limit| blobs.read(digest, limit);
     check_images(release, &read)?;
@@ -40,6 +41,11 @@ pub(super) fn stage(run: &mut Run<'_>, blobs: &BlobFolder) -> Result<Desired, Fa
         run.warnings.push(warning);
     }
     let store = &run.site.store;
+    if let Some(registry) = run.registry {
+        let product = &run.product.product;
+        let staged = Staged { product, release: &run.release, manifest: release, names: &names };
+        registry.stage(store, staged, back_to(&run.product, &run.release).as_ref(), run.progress).await?;
+    }
     store.write_release(&run.release.digest, release)?;
     store.write_names(&run.release.digest, &names)?;
     run.product.stage(run.release.clone());
