@@ -17,6 +17,7 @@ pub mod forge;
 pub mod generated;
 pub mod images;
 pub mod judges;
+pub mod meddler;
 pub mod programs;
 pub mod registry;
 pub mod sample;

@@ -22,6 +22,11 @@ const KUSTOMIZE: (&str, &str) = ("sigs.k8s.io/kustomize/kustomize/v5", "v5.8.2")
 const CONFORMANCE: (&str, &str) =
     ("github.com/opencontainers/distribution-spec/conformance", "v0.0.0-20260831232431-97274622c111");
 
+/// The registry that most others are built on, one major version after Debian's.
+const DISTRIBUTION: (&str, &str) = ("github.com/distribution/distribution/v3/cmd/registry", "v3.1.2");
+/// A second pair of eyes for digests.
+const CRANE: (&str, &str) = ("github.com/google/go-containerregistry/cmd/crane", "v0.22.1");
+
 /// One of the tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
@@ -33,11 +38,16 @@ pub enum Tool {
     Kustomize,
     /// Asks a registry all that the OCI distribution specification demands.
     Conformance,
+    /// A registry, distribution 3.
+    Distribution,
+    /// Looks into registries.
+    Crane,
 }
 
 impl Tool {
     /// All of them, the one that is waited for most first.
-    pub const ALL: [Self; 4] = [Self::Cluster, Self::Helm, Self::Kustomize, Self::Conformance];
+    pub const ALL: [Self; 6] =
+        [Self::Cluster, Self::Helm, Self::Kustomize, Self::Distribution, Self::Crane, Self::Conformance];
 
     /// The name of its file.
     pub const fn name(self) -> &'static str {
@@ -46,6 +56,8 @@ impl Tool {
             Self::Helm => "helm",
             Self::Kustomize => "kustomize",
             Self::Conformance => "conformance",
+            Self::Distribution => "registry",
+            Self::Crane => "crane",
         }
     }
 
@@ -59,6 +71,8 @@ impl Tool {
             Self::Helm => format!("helm-{}", HELM.1),
             Self::Kustomize => format!("kustomize-{}", KUSTOMIZE.1),
             Self::Conformance => format!("conformance-{}", CONFORMANCE.1),
+            Self::Distribution => format!("distribution-{}", DISTRIBUTION.1),
+            Self::Crane => format!("crane-{}", CRANE.1),
         };
         Ok(cache()?.join(folder).join(self.name()))
     }
@@ -120,7 +134,7 @@ impl Tool {
             Self::Kustomize => {
                 format!("-s -w -X sigs.k8s.io/kustomize/api/provenance.version=kustomize/{}", KUSTOMIZE.1)
             }
-            Self::Conformance => "-s -w".to_owned(),
+            Self::Conformance | Self::Distribution | Self::Crane => "-s -w".to_owned(),
         };
         match self {
             Self::Cluster => {
@@ -133,6 +147,8 @@ impl Tool {
             Self::Helm => install(&mut command, scratch, &stamp, HELM),
             Self::Kustomize => install(&mut command, scratch, &stamp, KUSTOMIZE),
             Self::Conformance => install(&mut command, scratch, &stamp, CONFORMANCE),
+            Self::Distribution => install(&mut command, scratch, &stamp, DISTRIBUTION),
+            Self::Crane => install(&mut command, scratch, &stamp, CRANE),
         }
         Ok(command)
     }
@@ -143,6 +159,7 @@ impl Tool {
             Self::Helm => "about 7 minutes of processor time",
             Self::Kustomize => "about a minute of processor time",
             Self::Conformance => "seconds",
+            Self::Distribution | Self::Crane => "about a minute of processor time",
         }
     }
 }
