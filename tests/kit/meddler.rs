@@ -134,7 +134,8 @@ fn record(head: &str, shared: &Shared) -> Asked {
     let mut first = head.split(' ');
     let (method, target) = (first.next().unwrap_or("").to_owned(), first.next().unwrap_or("").to_owned());
     let header = |name: &str| {
-        let found = head.split("\r\n").filter_map(|line| line.split_once(": ")).find(|(n, _)| n.eq_ignore_ascii_case(name));
+        let found =
+            head.split("\r\n").filter_map(|line| line.split_once(": ")).find(|(n, _)| n.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.to_owned())
     };
     let length = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);

@@ -142,7 +142,8 @@ async fn roll_back<H: Handoff>(
     if let Some(previous) = &previous
         && let Err(error) = run.move_tags(previous).await
     {
-        run.warnings.push(format!("tags in the registry could not be moved back: {error}; the next install moves them"));
+        run.warnings
+            .push(format!("tags in the registry could not be moved back: {error}; the next install moves them"));
     }
     let (wanted, timeout) = before(run, previous.as_ref())?;
     let policy = policy(&run.vouched.release);

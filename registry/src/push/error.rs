@@ -157,7 +157,9 @@ impl Coded for PushError {
                 format!("check the login for {place}, and that it may push there")
             }
             PushError::Refused { place, .. } => {
-                format!("what {place} says is for whoever runs it: quota, a project that is missing, read-only; then run again")
+                format!(
+                    "what {place} says is for whoever runs it: quota, a project that is missing, read-only; then run again"
+                )
             }
             PushError::Sparse { .. } => SPARSE.to_owned(),
             PushError::Changed { .. } => {

@@ -146,12 +146,14 @@ pub(super) async fn move_tag(
 
 /// What of a plan the registry lacks, in words; nothing is changed.
 pub(super) async fn missing(wire: &Wire<'_>, plan: &Plan) -> Result<Vec<String>, PushError> {
-    let manifests = plan.repositories.iter().flat_map(|(name, contents)| {
-        contents.manifests.iter().map(move |manifest| (name.as_str(), manifest, true))
-    });
-    let blobs = plan.repositories.iter().flat_map(|(name, contents)| {
-        contents.blobs.values().map(move |blob| (name.as_str(), blob, false))
-    });
+    let manifests = plan
+        .repositories
+        .iter()
+        .flat_map(|(name, contents)| contents.manifests.iter().map(move |manifest| (name.as_str(), manifest, true)));
+    let blobs = plan
+        .repositories
+        .iter()
+        .flat_map(|(name, contents)| contents.blobs.values().map(move |blob| (name.as_str(), blob, false)));
     let look = |(name, item, is_manifest): (_, &Descriptor, bool)| {
         let (digest, size) = (item.digest, item.size);
         async move {

@@ -122,8 +122,7 @@ fn secret(text: &str) -> Option<HeaderValue> {
 }
 
 fn read_line(path: &Path) -> Result<Known, OptionsError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| OptionsError::Read { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| OptionsError::Read { path: path.to_owned(), source })?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     match line.split_once(':') {
@@ -204,7 +203,11 @@ mod tests {
 
     #[test]
     fn both_names_of_a_token_are_read() {
-        let login = Login { known: Known::Password(String::new(), String::new()), granted: Mutex::default(), basic: Mutex::default() };
+        let login = Login {
+            known: Known::Password(String::new(), String::new()),
+            granted: Mutex::default(),
+            basic: Mutex::default(),
+        };
         let scope = Scope::push("a");
         assert!(!login.keep_token(&scope, b"{}"));
         assert!(!login.keep_token(&scope, b"<html>"));

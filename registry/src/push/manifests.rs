@@ -100,7 +100,12 @@ pub(super) async fn verify(wire: &Wire<'_>, repository: &str, at: &str, bytes: &
 }
 
 /// Removes a tag that stands for `digest`.
-pub(super) async fn remove_tag(wire: &Wire<'_>, repository: &str, tag: &str, digest: &Digest) -> Result<Removed, PushError> {
+pub(super) async fn remove_tag(
+    wire: &Wire<'_>,
+    repository: &str,
+    tag: &str,
+    digest: &Digest,
+) -> Result<Removed, PushError> {
     match resolve(wire, repository, tag).await? {
         None => return Ok(Removed::Gone),
         Some(there) if there != *digest => return Ok(Removed::Other),

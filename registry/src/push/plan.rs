@@ -102,8 +102,8 @@ impl Plan {
 
     /// The repositories that have to have each blob; for whoever wants to know where a registry has it already.
     pub fn places(&self) -> impl Iterator<Item = (Digest, &str)> {
-        self.repositories.iter().flat_map(|(repository, contents)| {
-            contents.blobs.keys().map(move |digest| (*digest, repository.as_str()))
-        })
+        self.repositories
+            .iter()
+            .flat_map(|(repository, contents)| contents.blobs.keys().map(move |digest| (*digest, repository.as_str())))
     }
 }

@@ -157,7 +157,8 @@ impl Upload<'_> {
         match response.status().as_u16() {
             200..=299 if is_last => Ok(Step::Done),
             202 => {
-                let (location, offset) = (self.wire.location(&self.what, &response)?, self.reached(&response, session)?);
+                let (location, offset) =
+                    (self.wire.location(&self.what, &response)?, self.reached(&response, session)?);
                 Ok(Step::On(Session { location, offset, piece: session.piece }))
             }
             413 if session.piece.is_none() => Ok(Step::TooLarge),
@@ -206,7 +207,8 @@ impl Upload<'_> {
     ) -> Result<Response, Trouble> {
         let (sent, mut moved) = unbounded_channel();
         let request = request.header(CONTENT_LENGTH, to - from);
-        let request = if from == to { request } else { request.body(self.stream(from, to, sent).map_err(Trouble::Final)?) };
+        let request =
+            if from == to { request } else { request.body(self.stream(from, to, sent).map_err(Trouble::Final)?) };
         let (wire, what, scope) = (self.wire, self.what.clone(), self.scope.clone());
         let sending = wire.once(&what, &scope, request, Duration::MAX, renewed);
         tokio::pin!(sending);
@@ -254,7 +256,8 @@ impl Upload<'_> {
 
     async fn refused(&self, response: Response) -> PushError {
         let error = self.wire.refused(&self.what, response).await;
-        let wrong = matches!(&error, PushError::Refused { said, .. } if said.codes.iter().any(|code| code == "DIGEST_INVALID"));
+        let wrong =
+            matches!(&error, PushError::Refused { said, .. } if said.codes.iter().any(|code| code == "DIGEST_INVALID"));
         // The registry hashed what we sent: either our disk is bad, or what lies between.
         if wrong && let Err(damaged) = self.blobs.rehash(&self.blob.digest) {
             return damaged.into();
@@ -311,12 +314,7 @@ fn stored(response: &Response) -> Option<u64> {
 }
 
 /// Whether a repository has a blob of this size.
-pub(super) async fn has_blob(
-    wire: &Wire<'_>,
-    repository: &str,
-    digest: &Digest,
-    size: u64,
-) -> Result<bool, PushError> {
+pub(super) async fn has_blob(wire: &Wire<'_>, repository: &str, digest: &Digest, size: u64) -> Result<bool, PushError> {
     let what = format!("look for blob {digest} in {repository}");
     let url = wire.url(&what, &format!("{repository}/blobs/{digest}"))?;
     let response = wire.ask(&what, &Scope::pull(repository), |client| client.head(url.clone())).await?;

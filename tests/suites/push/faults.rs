@@ -57,7 +57,8 @@ async fn patience_has_an_end() {
         return;
     }
     let registry = newest(Options::default());
-    for (status, headers, pauses) in [(503, "", 5), (429, "Retry-After: 86400\r\n", 0), (500, "Retry-After: 1\r\n", 5)] {
+    for (status, headers, pauses) in [(503, "", 5), (429, "Retry-After: 86400\r\n", 0), (500, "Retry-After: 1\r\n", 5)]
+    {
         let proxy = Meddler::before(&registry.address(), move |asked| match asked.method.as_str() {
             "POST" => Fate::Answer(status, headers),
             _ => Fate::Pass,

@@ -41,7 +41,8 @@ impl Goods {
             "rootfs": {"type": "layers", "diff_ids": layers.iter().map(|layer| layer.digest).collect::<Vec<_>>()}});
         let config = self.put(media_type::OCI_CONFIG, config.to_string().as_bytes());
         // Odd spaces: whoever writes a manifest anew changes its digest.
-        let manifest = json!({"schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "config": config, "layers": layers});
+        let manifest =
+            json!({"schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "config": config, "layers": layers});
         self.put(media_type::OCI_MANIFEST, format!(" {:#}\n\n", manifest).as_bytes())
     }
 

@@ -42,7 +42,8 @@ async fn the_trial_leaves_nothing() {
     let registry = newest(Options { takes_sparse: true, ..Options::default() });
     let (proxy, patience) = (Meddler::idle(&registry.address()), Hasty::default());
     Goods::sparse().push(&target(&proxy.address(), &patience)).await.unwrap();
-    let asked: Vec<_> = proxy.asked().into_iter().filter(|asked| asked.target.contains("consign.internal/probe")).collect();
+    let asked: Vec<_> =
+        proxy.asked().into_iter().filter(|asked| asked.target.contains("consign.internal/probe")).collect();
     let methods: Vec<&str> = asked.iter().map(|asked| asked.method.as_str()).collect();
     assert_eq!(methods, ["PUT", "DELETE"]);
     let at = asked[0].target.rsplit('/').next().unwrap();
@@ -50,7 +51,12 @@ async fn the_trial_leaves_nothing() {
     assert_eq!(there.unwrap(), None);
 }
 
-fn with_login<'a>(registry: &DockerRegistry, line: &str, folder: &std::path::Path, patience: &'a Hasty) -> PushOptions<'a> {
+fn with_login<'a>(
+    registry: &DockerRegistry,
+    line: &str,
+    folder: &std::path::Path,
+    patience: &'a Hasty,
+) -> PushOptions<'a> {
     let address = Address::parse(&format!("{}/{PREFIX}", registry.url()), false).unwrap();
     let file = folder.join("credentials");
     std::fs::write(&file, line).unwrap();
@@ -77,7 +83,8 @@ async fn a_login_is_needed_where_one_is_set() {
         }
     }
     let right = with_login(&registry, &format!("{USER}:{PASSWORD}\n"), folder.path(), &patience);
-    let docker = PushOptions { credentials: None, docker_config: Some(registry.docker_config(folder.path())), ..right.clone() };
+    let docker =
+        PushOptions { credentials: None, docker_config: Some(registry.docker_config(folder.path())), ..right.clone() };
     for options in [right, docker] {
         let target = PushTarget::new(options).unwrap();
         target.ready().await.unwrap();

@@ -30,8 +30,12 @@ pub(crate) fn is_there(registry: &DockerRegistry, goods: &Goods) {
     for top in &goods.tops {
         let (at, digest) = (format!("{}/{}", registry.address(), top.repository), top.descriptor.digest);
         for name in [format!("{at}@{digest}"), format!("{at}:{}", top.tags[0])] {
-            let by_skopeo =
-                run(Command::new("skopeo").args(["inspect", "--raw", "--tls-verify=false", &format!("docker://{name}")]));
+            let by_skopeo = run(Command::new("skopeo").args([
+                "inspect",
+                "--raw",
+                "--tls-verify=false",
+                &format!("docker://{name}"),
+            ]));
             assert_eq!(Digest::of(by_skopeo.as_bytes()), digest, "{name}");
             let by_crane = run(Command::new(&crane).args(["digest", "--insecure", &name]));
             assert_eq!(by_crane.trim(), digest.to_string(), "{name}");
@@ -125,6 +129,7 @@ async fn a_proxy_that_passes_on() {
     let registry = newest(Options::default());
     let proxy = Meddler::idle(&registry.address());
     behaves(&registry, &proxy.address(), &Goods::whole(), Removed::Gone).await;
-    let uploads = proxy.asked().iter().filter(|asked| asked.method == "PUT" && asked.target.contains("/uploads/")).count();
+    let uploads =
+        proxy.asked().iter().filter(|asked| asked.method == "PUT" && asked.target.contains("/uploads/")).count();
     assert!(uploads > 5, "the proxy was passed by");
 }
