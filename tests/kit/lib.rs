@@ -23,6 +23,7 @@ pub mod registry;
 pub mod sample;
 pub mod site;
 pub mod skip;
+pub mod token_service;
 pub mod tools;
 pub mod tuf;
 pub mod untouched;

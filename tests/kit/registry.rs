@@ -39,6 +39,8 @@ pub struct Options {
     pub program: Option<PathBuf>,
     /// Take indexes of which not every manifest is there; Debian's knows no such setting.
     pub takes_sparse: bool,
+    /// Further lines of its configuration.
+    pub further: String,
     /// Refuse to remove anything.
     pub keeps_everything: bool,
 }
@@ -205,6 +207,7 @@ fn configure(folder: &Path, options: &Options) -> PathBuf {
     if options.takes_sparse {
         config += "validation: {manifests: {indexes: {platforms: none}}}\n";
     }
+    config += &options.further;
     let path = folder.join("config.yml");
     fs::write(&path, config).expect("a file in our own folder");
     path

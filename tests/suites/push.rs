@@ -18,3 +18,5 @@ mod refusals;
 mod registries;
 #[path = "push/site.rs"]
 mod site;
+#[path = "push/tokens.rs"]
+mod tokens;

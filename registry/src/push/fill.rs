@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use consign_format::{Descriptor, Digest, Limits};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use reqwest::StatusCode;
 
 use super::error::PushError;
+use super::login::Scope;
 use super::manifests::{put, resolve, verify};
 use super::plan::{Contents, Plan};
-use super::upload::{Came, has_blob, upload};
-use super::wire::Wire;
+use super::upload::{Came, upload};
+use super::wire::{Wire, length};
 use crate::BlobFolder;
 
 /// What a push moved, and what was there.
@@ -167,4 +169,23 @@ pub(super) async fn missing(wire: &Wire<'_>, plan: &Plan) -> Result<Vec<String>,
     let all = stream::iter(manifests.chain(blobs).map(look)).buffer_unordered(wire.options.workers);
     let missing: Vec<Option<String>> = all.try_collect().await?;
     Ok(missing.into_iter().flatten().collect())
+}
+
+/// Whether a repository has a blob of this size.
+async fn has_blob(wire: &Wire<'_>, repository: &str, digest: &Digest, size: u64) -> Result<bool, PushError> {
+    let what = format!("look for blob {digest} in {repository}");
+    let url = wire.url(&what, &format!("{repository}/blobs/{digest}"))?;
+    let response = wire.ask(&what, &Scope::pull(repository), |client| client.head(url.clone())).await?;
+    match response.status() {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND => return Ok(false),
+        _ => return Err(wire.refused(&what, response).await),
+    }
+    match length(&response) {
+        Some(length) if length != size => {
+            let (what, place) = (format!("blob {digest} of {repository}"), wire.place());
+            Err(PushError::Changed { what, place, reason: format!("{length} bytes instead of {size}") })
+        }
+        _ => Ok(true),
+    }
 }

@@ -6,7 +6,7 @@
 use std::io::{Seek, SeekFrom};
 use std::time::Duration;
 
-use consign_format::{Descriptor, Digest};
+use consign_format::Descriptor;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, RANGE};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -131,7 +131,11 @@ impl Upload<'_> {
         loop {
             let before = session.offset;
             match self.step(&session, &mut renewed).await? {
-                Step::Done => return Ok(Came::Sent),
+                Step::Done => {
+                    // The answer may be here before the last count is.
+                    self.tell(self.blob.size);
+                    return Ok(Came::Sent);
+                }
                 Step::On(next) => (session, renewed) = (next, false),
                 Step::TooLarge => session = self.open(Some(PIECE)).await?,
                 Step::Stopped(Trouble::Renewed) => {}
@@ -310,24 +314,5 @@ fn stored(response: &Response) -> Option<u64> {
     match last_byte(response)? {
         0 => Some(0),
         last => last.checked_add(1),
-    }
-}
-
-/// Whether a repository has a blob of this size.
-pub(super) async fn has_blob(wire: &Wire<'_>, repository: &str, digest: &Digest, size: u64) -> Result<bool, PushError> {
-    let what = format!("look for blob {digest} in {repository}");
-    let url = wire.url(&what, &format!("{repository}/blobs/{digest}"))?;
-    let response = wire.ask(&what, &Scope::pull(repository), |client| client.head(url.clone())).await?;
-    match response.status() {
-        StatusCode::OK => {}
-        StatusCode::NOT_FOUND => return Ok(false),
-        _ => return Err(wire.refused(&what, response).await),
-    }
-    match super::wire::length(&response) {
-        Some(length) if length != size => {
-            let (what, place) = (format!("blob {digest} of {repository}"), wire.place());
-            Err(PushError::Changed { what, place, reason: format!("{length} bytes instead of {size}") })
-        }
-        _ => Ok(true),
     }
 }

@@ -13,6 +13,7 @@ use consign_tests::command::Invocation;
 use consign_tests::forge::Forge;
 use consign_tests::forge::content::{Content, IMAGE};
 use consign_tests::images::run;
+use consign_tests::meddler::{Fate, Meddler};
 use consign_tests::registry::{DockerRegistry, Options, PASSWORD, USER};
 use consign_tests::site::Site;
 use consign_tests::tools::Tool;
@@ -235,6 +236,40 @@ async fn there_is_always_a_way_back() {
     assert!(matches!(error, SiteRegistryError::PreviousIncomplete { missing: 1, .. }), "{error:?}");
     place.install(&releases[2]).succeeds().says("1.2 was not whole there");
     check().await.unwrap();
+}
+
+/// There are registries that take the removal of a tag for the removal of what it stands for: gc stops at the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_removes_too_much_is_noticed_at_once() {
+    if !can_run() {
+        return;
+    }
+    let (place, registry) = (Place::enrolled(), newest(Options::default()));
+    let real = registry.address();
+    let proxy = Meddler::before(&registry.address(), move |asked| {
+        let Some((repository, _)) = asked.target.split_once("/manifests/").filter(|_| asked.method == "DELETE") else {
+            return Fate::Pass;
+        };
+        let repository = repository.trim_start_matches("/v2/");
+        let name = format!("{real}/{repository}");
+        let newest = crane(&["ls", &name]).lines().find(|tag| tag.starts_with("consign-lamp-")).unwrap().to_owned();
+        let digest = crane(&["digest", &format!("{name}:{newest}")]);
+        crane(&["delete", &format!("{name}@{}", digest.trim())]);
+        Fate::Answer(202, "")
+    });
+    place.configure(&format!("registry = \"http://{}/project\"", proxy.address()));
+    // The image is the same in all three.
+    let releases = [1, 2, 3].map(|sequence| {
+        Forge::new(sequence).with(|forge| {
+            forge.content = Content::of(sequence, &[]);
+            forge.content.image(IMAGE, b"the same");
+        })
+    });
+    releases.iter().for_each(|forge| drop(place.install(forge).succeeds()));
+    let error = place.ask(async |registry, store| collect(registry, store).await).await.unwrap_err();
+    assert!(matches!(error, SiteRegistryError::RemovedTooMuch { .. }), "{error:?}");
+    place.install(&releases[2]).succeeds();
+    assert_eq!(digest(&registry, IMAGE), image_of(&releases[2]), "installing again has not pushed it back");
 }
 
 /// The release that does not become healthy has had the tag; the one that runs again has it back.
