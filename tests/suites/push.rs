@@ -18,5 +18,7 @@ mod refusals;
 mod registries;
 #[path = "push/site.rs"]
 mod site;
+#[path = "push/strain.rs"]
+mod strain;
 #[path = "push/tokens.rs"]
 mod tokens;

@@ -24,13 +24,13 @@ use crate::goods::Hasty;
 use crate::registries::{can_run, newest};
 
 /// A site, and a medium for what is carried to it.
-struct Place {
-    site: Site,
+pub(crate) struct Place {
+    pub(crate) site: Site,
     medium: tempfile::TempDir,
 }
 
 impl Place {
-    fn enrolled() -> Self {
+    pub(crate) fn enrolled() -> Self {
         let medium = tempfile::tempdir().unwrap();
         let root = medium.path().join("1.root.json");
         std::fs::write(&root, &Forge::new(1).roots[0]).unwrap();
@@ -39,7 +39,7 @@ impl Place {
         Place { site, medium }
     }
 
-    fn configure(&self, registry: &str) {
+    pub(crate) fn configure(&self, registry: &str) {
         std::fs::write(self.config_file(), format!("handoff = \"export\"\n{registry}\n")).unwrap();
     }
 
@@ -53,7 +53,7 @@ impl Place {
         path
     }
 
-    fn install(&self, forge: &Forge) -> Invocation {
+    pub(crate) fn install(&self, forge: &Forge) -> Invocation {
         self.site.install(&self.carry(forge))
     }
 
@@ -74,7 +74,7 @@ impl Place {
 }
 
 /// The digest of the forged image.
-fn image_of(forge: &Forge) -> String {
+pub(crate) fn image_of(forge: &Forge) -> String {
     forge.content.fields["images"][0]["digest"].as_str().unwrap().to_owned()
 }
 
@@ -88,11 +88,11 @@ fn tags(registry: &DockerRegistry, repository: &str) -> Vec<String> {
     listed.lines().map(str::to_owned).collect()
 }
 
-fn digest(registry: &DockerRegistry, name: &str) -> String {
+pub(crate) fn digest(registry: &DockerRegistry, name: &str) -> String {
     crane(&["digest", &format!("{}/project/{name}", registry.address())]).trim().to_owned()
 }
 
-fn url(registry: &DockerRegistry) -> String {
+pub(crate) fn url(registry: &DockerRegistry) -> String {
     format!("registry = \"{}/project\"", registry.url())
 }
 
