@@ -112,6 +112,8 @@ async fn a_life_of_three_releases() {
         let repository = IMAGE.split(':').next().unwrap();
         assert_eq!(tags(&registry, repository).iter().filter(|tag| tag.starts_with("consign-lamp-1-")).count(), 1);
 
+        let phases = place.site.status()["lastReceipt"]["phases"].to_string();
+        assert!(phases.contains("\"load\"") && phases.contains("\"push\""), "{phases}");
         place.install(&releases[0]).succeeds().says("registry: 0 blobs (0 B) sent, 0 blobs (0 B) mounted");
         place.install(&releases[1]).succeeds();
         assert_eq!(digest(&registry, IMAGE), image_of(&releases[1]), "the tag has not moved");
@@ -198,6 +200,7 @@ fn an_index_with_gaps_is_refused_or_taken_as_it_is() {
     place.configure(&url(&registry));
     place.install(&sparse(1)).fails("sparse-index-refused", 20).says("images.platforms");
     assert_eq!(place.site.status()["products"], json!([]));
+    assert!(place.site.status().get("cutOff").is_none(), "it failed, and was not cut off");
     assert!(!registry.log().contains("blobs/uploads"), "something was pushed");
 
     let registry = newest(Options { takes_sparse: true, ..Options::default() });
