@@ -125,7 +125,7 @@ pub struct ReceiptRelease {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Phase {
-    /// `verify`, `load`, `apply`, `health`, `rollback`.
+    /// `verify`, `load`, `push`, `apply`, `health`, `rollback`.
     pub name: String,
     /// When it began by the site's clock: seconds since 1970.
     pub started: u64,

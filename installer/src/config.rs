@@ -1,7 +1,5 @@
 //! `/etc/consign/site.toml`: what the administrator of this site decides. Nothing signed can change it.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -12,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::allow::Allow;
 use crate::store::StoreError;
 use crate::store::state_file::read_bytes;
+
+mod registry;
+
+pub use registry::{ExistingRegistry, LoginFile, RegistryConfig};
 
 /// No configuration is this long.
 const LIMIT: u64 = 1 << 20;
@@ -44,45 +46,8 @@ pub struct SiteConfig {
     /// What a release may hold; without it, everything.
     #[serde(skip_serializing_if = "Allow::is_everything")]
     pub allow: Allow,
-    /// The registry.
+    /// The registry that nodes pull from.
     pub registry: RegistryConfig,
-}
-
-/// How the registry is served.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct RegistryConfig {
-    /// The address to listen on.
-    pub listen: SocketAddr,
-    /// Serve without TLS.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub plain_http: bool,
-    /// Names and addresses by which nodes reach the registry: what its certificate is valid for, beside this machine's
-    /// own name, the address to listen on, and loopback.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub names: BTreeSet<String>,
-    /// A certificate to serve with instead of one by the site's own authority: PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<PathBuf>,
-    /// The key of that certificate: PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<PathBuf>,
-    /// Who is let in: a file of `USER:HASH` lines; without it, everybody who reaches the address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub users: Option<PathBuf>,
-}
-
-impl Default for RegistryConfig {
-    fn default() -> Self {
-        RegistryConfig {
-            listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
-            plain_http: false,
-            names: BTreeSet::new(),
-            certificate: None,
-            key: None,
-            users: None,
-        }
-    }
 }
 
 impl Default for SiteConfig {

@@ -20,6 +20,7 @@ use crate::load::load;
 use crate::open::open;
 use crate::scan;
 use crate::site::{DomainState, Site};
+use crate::site_registry::SiteRegistry;
 use crate::site_secrets;
 use crate::store::StoreError;
 use crate::store::products::ProductState;
@@ -49,13 +50,15 @@ pub struct Order {
 }
 
 /// Installs a bundle: one file, or the one in a folder. `connect` is called when the bundle is admitted, before it is
-/// loaded: a site without a cluster finds out before an hour of copying, and a bad stick before that.
+/// loaded: a site without a cluster finds out before an hour of copying, and a bad stick before that. `registry` is
+/// the one that the site already has, if it does not serve its own.
 pub async fn install_bundle<H: Handoff>(
     site: &mut Site,
     path: &Path,
     order: Order,
     clocks: &Clocks,
     progress: &dyn Progress,
+    registry: Option<&SiteRegistry<'_>>,
     connect: impl AsyncFnOnce() -> Result<H, Failure>,
 ) -> Result<Finished, Failure> {
     let verifying = steps::Timer::start("verify", clocks);
@@ -81,17 +84,21 @@ pub async fn install_bundle<H: Handoff>(
     check_room(&supply, site.store.dir(), free_room(site.store.dir())?)?;
     let sealed = site_secrets::find(site, &domain, &vouched.release.secrets)?;
     let handoff = connect().await?;
+    if let Some(registry) = registry {
+        registry.ready().await?;
+    }
     if order.dry_run {
         let warnings = [admission.warnings, brought.warnings].concat();
         return rehearse::rehearse(&vouched, payload, site, &handoff, warnings, sealed, progress).await;
     }
     let mut run = run::Run::begin(site, domain, vouched, product, admission, clocks, progress)?;
+    run.registry = registry;
     run.warnings.extend(brought.warnings);
     run.steps.phase(verifying.stop(clocks));
     run.steps.begin("load")?;
     progress.phase("loading", Amount::Bytes(supply.bytes));
     run.loaded = load(payload, &supply, &blobs, progress)?;
-    let desired = stage::stage(&mut run, &blobs)?;
+    let desired = stage::stage(&mut run, &blobs).await?;
     run.steps.end()?;
     activate::activate(&mut run, &handoff, &desired).await
 }

@@ -23,6 +23,7 @@ pub mod scan;
 pub mod scrub;
 pub mod serve;
 pub mod site;
+pub mod site_registry;
 pub mod site_secrets;
 pub mod store;
 pub mod supply;

@@ -6,6 +6,7 @@
 //!   products/DOMAIN/PRODUCT      current (+ confirmed), previous, staged, failed
 //!   repositories/HEX             the names that release HEX puts into the registry
 //!   releases/HEX                 release manifests, as they were signed
+//!   pushed/HEX                   the tags that release HEX has in a registry the site already had
 //!   trust/site                   who this site is; trust/site.key its secret key
 //!   trust/site.age               the secret key that reads what is encrypted to it
 //!   trust/domains/DOMAIN         roots, time floor, site record, counters per product
@@ -119,6 +120,11 @@ impl Store {
     /// The folder of release manifests.
     pub fn releases_dir(&self) -> PathBuf {
         self.dir.join("releases")
+    }
+
+    /// The folder of what was tagged in a registry that the site already had.
+    pub fn pushed_dir(&self) -> PathBuf {
+        self.dir.join("pushed")
     }
 
     /// The folder of what is trusted.

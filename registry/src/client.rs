@@ -19,11 +19,11 @@ use oci_client::{Client, RegistryOperation};
 use crate::manifest::Manifest;
 use crate::source::{Answer, COSIGN_SUFFIXES, ImageSource, SourceError, cosign_tag, refused, wanted};
 
-mod credentials;
+pub(crate) mod credentials;
 mod download;
-mod fault;
+pub(crate) mod fault;
 mod mirrors;
-mod options;
+pub(crate) mod options;
 
 use credentials::Logins;
 use download::{Download, Stop};

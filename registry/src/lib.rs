@@ -4,6 +4,7 @@
 //! - [`blobs`]: a content-addressed folder, filled by verified rename only.
 //! - [`source`]: where images come from: a registry, an OCI layout, an archive.
 //! - [`client`]: the registry among those sources.
+//! - [`push`]: what a store holds, into a registry that a site already has.
 //! - [`serve`]: the pull side of the OCI distribution API over whatever implements [`serve::Content`].
 //!
 //! Nothing here prints, reads the environment or decides what is trusted; a digest is checked wherever bytes enter.
@@ -13,6 +14,7 @@ pub mod blobs;
 pub mod client;
 pub mod durable;
 pub mod manifest;
+pub mod push;
 mod section;
 pub mod serve;
 pub mod source;

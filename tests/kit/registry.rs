@@ -1,4 +1,4 @@
-//! A registry by others: Debian's `docker-registry`, on a free port of loopback, over a folder.
+//! A registry by others: Debian's `docker-registry`, or a newer one of the same family, on a free port of loopback.
 //!
 //! It is what a company's registry is to Consign: something that answers by the specification and owes us nothing.
 //! Nothing of it is left when its owner ends, whatever way: a shell holds the other end of a pipe.
@@ -35,6 +35,14 @@ pub struct Options {
     pub read_only: Option<PathBuf>,
     /// Keep what is pushed in this folder, which outlives the registry.
     pub storage: Option<PathBuf>,
+    /// Another program than Debian's that reads the same configuration (`Tool::Distribution`).
+    pub program: Option<PathBuf>,
+    /// Take indexes of which not every manifest is there; Debian's knows no such setting.
+    pub takes_sparse: bool,
+    /// Further lines of its configuration.
+    pub further: String,
+    /// Refuse to remove anything.
+    pub keeps_everything: bool,
 }
 
 /// A running registry. Dropping it ends its process and removes its folder.
@@ -73,6 +81,8 @@ impl DockerRegistry {
             .args(["-c", WATCH, "sh"])
             .arg(&config)
             .arg(folder.path())
+            .arg(options.program.as_deref().unwrap_or(Path::new("docker-registry")))
+            .env("OTEL_TRACES_EXPORTER", "none")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -151,7 +161,7 @@ impl Drop for DockerRegistry {
 }
 
 /// Runs the registry until standard input ends; then removes the folder.
-const WATCH: &str = r#"docker-registry serve "$1" </dev/null & pid=$!
+const WATCH: &str = r#""$3" serve "$1" </dev/null & pid=$!
 ( while kill -0 "$pid" 2>/dev/null; do sleep 1; done; kill "$$" 2>/dev/null ) >/dev/null 2>&1 </dev/null & watch=$!
 read -r _; kill "$pid" "$watch"; wait "$pid" 2>/dev/null
 chmod -R u+rwX "$2"; rm -rf "$2""#;
@@ -179,8 +189,9 @@ fn configure(folder: &Path, options: &Options) -> PathBuf {
     let storage = storage.unwrap_or_else(|| folder.join("storage"));
     let mut config = format!(
         "version: 0.1\nlog: {{level: info, accesslog: {{disabled: false}}}}\nstorage:\n  filesystem: {{rootdirectory: \
-         '{}'}}\n  delete: {{enabled: true}}\n  maintenance: {{readonly: {{enabled: {}}}}}\nhttp:\n  addr: 127.0.0.1:0\n",
+         '{}'}}\n  delete: {{enabled: {}}}\n  maintenance: {{readonly: {{enabled: {}}}}}\nhttp:\n  addr: 127.0.0.1:0\n",
         storage.display(),
+        !options.keeps_everything,
         options.read_only.is_some(),
     );
     if options.tls {
@@ -193,6 +204,10 @@ fn configure(folder: &Path, options: &Options) -> PathBuf {
         fs::write(&path, HTPASSWD).expect("a file in our own folder");
         config += &format!("auth: {{htpasswd: {{realm: consign, path: '{}'}}}}\n", path.display());
     }
+    if options.takes_sparse {
+        config += "validation: {manifests: {indexes: {platforms: none}}}\n";
+    }
+    config += &options.further;
     let path = folder.join("config.yml");
     fs::write(&path, config).expect("a file in our own folder");
     path

@@ -22,6 +22,17 @@ const KUSTOMIZE: (&str, &str) = ("sigs.k8s.io/kustomize/kustomize/v5", "v5.8.2")
 const CONFORMANCE: (&str, &str) =
     ("github.com/opencontainers/distribution-spec/conformance", "v0.0.0-20260831232431-97274622c111");
 
+/// The registry that most others are built on, one major version after Debian's.
+const DISTRIBUTION: (&str, &str) = ("github.com/distribution/distribution/v3/cmd/registry", "v3.1.2");
+/// A second pair of eyes for digests.
+const CRANE: (&str, &str) = ("github.com/google/go-containerregistry/cmd/crane", "v0.22.1");
+
+/// What asks for artifacts and what refers to them.
+const ORAS: (&str, &str) = ("oras.land/oras/cmd/oras", "v1.3.6");
+/// The newest containerd beside Debian's; its client next to it.
+const CONTAINERD: (&str, &str) = ("github.com/containerd/containerd/v2/cmd/containerd", "v2.4.2");
+const CTR: (&str, &str) = ("github.com/containerd/containerd/v2/cmd/ctr", "v2.4.2");
+
 /// One of the tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
@@ -33,11 +44,31 @@ pub enum Tool {
     Kustomize,
     /// Asks a registry all that the OCI distribution specification demands.
     Conformance,
+    /// A registry, distribution 3.
+    Distribution,
+    /// Looks into registries.
+    Crane,
+    /// Asks registries for artifacts.
+    Oras,
+    /// A daemon that pulls, of the second major version.
+    Containerd,
+    /// Its client.
+    Ctr,
 }
 
 impl Tool {
     /// All of them, the one that is waited for most first.
-    pub const ALL: [Self; 4] = [Self::Cluster, Self::Helm, Self::Kustomize, Self::Conformance];
+    pub const ALL: [Self; 9] = [
+        Self::Cluster,
+        Self::Helm,
+        Self::Kustomize,
+        Self::Distribution,
+        Self::Crane,
+        Self::Oras,
+        Self::Containerd,
+        Self::Ctr,
+        Self::Conformance,
+    ];
 
     /// The name of its file.
     pub const fn name(self) -> &'static str {
@@ -46,6 +77,11 @@ impl Tool {
             Self::Helm => "helm",
             Self::Kustomize => "kustomize",
             Self::Conformance => "conformance",
+            Self::Distribution => "registry",
+            Self::Crane => "crane",
+            Self::Oras => "oras",
+            Self::Containerd => "containerd",
+            Self::Ctr => "ctr",
         }
     }
 
@@ -59,6 +95,12 @@ impl Tool {
             Self::Helm => format!("helm-{}", HELM.1),
             Self::Kustomize => format!("kustomize-{}", KUSTOMIZE.1),
             Self::Conformance => format!("conformance-{}", CONFORMANCE.1),
+            Self::Distribution => format!("distribution-{}", DISTRIBUTION.1),
+            Self::Crane => format!("crane-{}", CRANE.1),
+            Self::Oras => format!("oras-{}", ORAS.1),
+            // A folder each: only these are run, never found on a path.
+            Self::Containerd => format!("containerd-{}", CONTAINERD.1),
+            Self::Ctr => format!("ctr-{}", CTR.1),
         };
         Ok(cache()?.join(folder).join(self.name()))
     }
@@ -120,7 +162,7 @@ impl Tool {
             Self::Kustomize => {
                 format!("-s -w -X sigs.k8s.io/kustomize/api/provenance.version=kustomize/{}", KUSTOMIZE.1)
             }
-            Self::Conformance => "-s -w".to_owned(),
+            _ => "-s -w".to_owned(),
         };
         match self {
             Self::Cluster => {
@@ -133,6 +175,11 @@ impl Tool {
             Self::Helm => install(&mut command, scratch, &stamp, HELM),
             Self::Kustomize => install(&mut command, scratch, &stamp, KUSTOMIZE),
             Self::Conformance => install(&mut command, scratch, &stamp, CONFORMANCE),
+            Self::Distribution => install(&mut command, scratch, &stamp, DISTRIBUTION),
+            Self::Crane => install(&mut command, scratch, &stamp, CRANE),
+            Self::Oras => install(&mut command, scratch, &stamp, ORAS),
+            Self::Containerd => install(&mut command, scratch, &stamp, CONTAINERD),
+            Self::Ctr => install(&mut command, scratch, &stamp, CTR),
         }
         Ok(command)
     }
@@ -143,6 +190,9 @@ impl Tool {
             Self::Helm => "about 7 minutes of processor time",
             Self::Kustomize => "about a minute of processor time",
             Self::Conformance => "seconds",
+            Self::Distribution | Self::Crane | Self::Oras | Self::Containerd | Self::Ctr => {
+                "about a minute of processor time"
+            }
         }
     }
 }

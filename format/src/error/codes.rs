@@ -121,6 +121,14 @@ codes! {
     REGISTRY_PROTOCOL = "registry-protocol" => Registry;
     /// The client's own settings for registries cannot be used.
     REGISTRY_OPTIONS = "registry-options" => Usage;
+    /// A registry does not take what is pushed.
+    REGISTRY_REFUSED = "registry-refused" => Registry;
+    /// What a registry has is not what was pushed.
+    REGISTRY_CHANGED_CONTENT = "registry-changed-content" => Registry;
+    /// A registry takes no index of which not every manifest is there.
+    SPARSE_INDEX_REFUSED = "sparse-index-refused" => Registry;
+    /// The release to go back to is not whole in the registry.
+    PREVIOUS_INCOMPLETE = "previous-incomplete" => Registry;
 
     // ---- the site (installer)
     /// No root of trust is enrolled here.

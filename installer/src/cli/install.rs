@@ -11,6 +11,7 @@ use crate::config::{HandoffKind, SiteConfig};
 use crate::handoff::export::Export;
 use crate::install_bundle::{Finished, Installed, Metadata, Order, Planned, count_refusal, install_bundle};
 use crate::site::Site;
+use crate::site_registry::{SiteRegistry, Waiting};
 
 /// Installs a bundle: verifies it, loads it, applies it, waits until it is healthy, and writes a receipt.
 ///
@@ -77,6 +78,11 @@ async fn install(
 ) -> Result<Finished, Failure> {
     let (clocks, progress) = (&context.machine.clocks, context.terminal.progress());
     let path = &arguments.path;
+    let waiting = Waiting { clocks, random: context.machine.random };
+    let existing = config.registry.existing.as_ref();
+    let registry = existing.map(|existing| SiteRegistry::new(existing, site.identity.site.clone(), &waiting));
+    let registry = registry.transpose()?;
+    let registry = registry.as_ref();
     match arguments.handoff.unwrap_or(config.handoff) {
         HandoffKind::Direct => {
             let lookup = lookup(context, arguments.kubeconfig.as_deref(), config);
@@ -84,11 +90,11 @@ async fn install(
                 let cluster = Cluster::connect(&lookup).await?;
                 Ok(Direct::new(cluster, Box::new(context.machine.random)))
             };
-            install_bundle(site, path, order, clocks, progress, connect).await
+            install_bundle(site, path, order, clocks, progress, registry, connect).await
         }
         HandoffKind::Export => {
             let folder = export_dir(arguments.export_dir.as_deref(), config, context);
-            install_bundle(site, path, order, clocks, progress, async || Ok(Export::new(&folder))).await
+            install_bundle(site, path, order, clocks, progress, registry, async || Ok(Export::new(&folder))).await
         }
     }
 }

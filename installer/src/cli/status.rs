@@ -10,7 +10,7 @@ use consign_format::{Digest, Name};
 use serde::Serialize;
 
 use super::Context;
-use crate::config::HandoffKind;
+use crate::config::{HandoffKind, RegistryConfig};
 use crate::site::secrets::Held;
 use crate::site::{DomainState, Site};
 use crate::store::StoreError;
@@ -75,7 +75,12 @@ fn secrets_of(site: &Site, domain: &Name) -> Result<Option<SecretsStatus>, Store
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RegistryStatus {
-    listen: std::net::SocketAddr,
+    /// Where the embedded one listens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<std::net::SocketAddr>,
+    /// The one that the site already had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
     /// Whether somebody answers there.
     answers: bool,
 }
@@ -100,8 +105,6 @@ fn look(context: &Context<'_>, site: &Site) -> Result<Status, Failure> {
         0 => None,
         n => site.store.read_receipt(n, &site.identity.public_key)?.map(|kept| kept.receipt),
     };
-    let listen = config.registry.listen;
-    let wait = std::time::Duration::from_millis(300);
     Ok(Status {
         site: site.identity.site.clone(),
         enrolment: site.identity.enrolment.clone(),
@@ -109,11 +112,24 @@ fn look(context: &Context<'_>, site: &Site) -> Result<Status, Failure> {
         domains: site.domains.iter().map(domain).collect::<Result<_, _>>()?,
         products: site.store.products()?,
         handoff: config.handoff,
-        registry: RegistryStatus { listen, answers: std::net::TcpStream::connect_timeout(&listen, wait).is_ok() },
+        registry: look_at(&config.registry),
         last_receipt,
         refused: site.store.refused()?,
         cut_off: site.store.cut_off()?,
     })
+}
+
+/// Whether something answers is all that is asked: nobody is logged in for that.
+fn look_at(registry: &RegistryConfig) -> RegistryStatus {
+    use std::net::{TcpStream, ToSocketAddrs as _};
+    let wait = std::time::Duration::from_millis(300);
+    let answers = |at| TcpStream::connect_timeout(&at, wait).is_ok();
+    let Some(existing) = &registry.existing else {
+        return RegistryStatus { listen: Some(registry.listen), url: None, answers: answers(registry.listen) };
+    };
+    let found = existing.address.socket().and_then(|at| at.to_socket_addrs().ok()?.next());
+    let url = Some(existing.address.to_string());
+    RegistryStatus { listen: None, url, answers: found.is_some_and(answers) }
 }
 
 fn human(status: &Status) -> String {
@@ -124,7 +140,8 @@ fn human(status: &Status) -> String {
         HandoffKind::Export => "export",
     };
     let answers = if status.registry.answers { "answers" } else { "does not answer" };
-    let _ = write!(text, "\nhandoff   {handoff}\nregistry  {} ({answers})", status.registry.listen);
+    let registry = status.registry.listen.map(|listen| listen.to_string()).or_else(|| status.registry.url.clone());
+    let _ = write!(text, "\nhandoff   {handoff}\nregistry  {} ({answers})", registry.unwrap_or_default());
     if status.products.is_empty() {
         text.push_str("\nnothing is installed");
     }

@@ -14,6 +14,8 @@ use crate::gc::{self, GcError, Scope};
 use crate::handoff::{ChangeSet, Desired, Handoff, HealthReport, Stopped};
 use crate::receipts::{Draft, health_of, issue, kept_of, objects_of, release_of};
 use crate::site::Counter;
+use crate::site_registry::back_to;
+use crate::store::products::ProductState;
 
 /// Brings the staged release to run.
 pub(super) async fn activate<H: Handoff>(
@@ -25,18 +27,25 @@ pub(super) async fn activate<H: Handoff>(
     let mut tell = teller(run.progress);
     // Refuses before the first write; the current release stays what it is, the new one stays staged.
     handoff.plan(desired, &policy, &mut tell).await?;
+    if let (Some(registry), Some(back_to)) = (run.registry, back_to(&run.product, &run.release)) {
+        registry.check_previous(&run.site.store, &run.product.product, &back_to).await?;
+    }
     let before = run.product.clone();
     let already_current = before.confirmed().is_some_and(|release| release.digest == run.release.digest);
     run.product.activate();
     run.write_product()?;
     run.steps.begin("apply")?;
+    if let Err(error) = run.move_tags(&run.release).await {
+        run.steps.failed(&error.to_string())?;
+        take_back(run, before).await?;
+        return Err(error.into());
+    }
     let changes = match handoff.apply(desired, &policy, &mut tell).await {
         Ok(changes) => changes,
         Err(Stopped { failure, changes }) => {
             run.steps.failed(&failure.to_string())?;
             if changes.is_unchanged() {
-                run.product = before;
-                run.write_product()?;
+                take_back(run, before).await?;
                 return Err(failure);
             }
             return stopped(run, handoff, already_current, failure, changes).await;
@@ -59,6 +68,17 @@ pub(super) async fn activate<H: Handoff>(
     }
     run.steps.end()?;
     settle(run, handoff.name(), changes, health, already_current)
+}
+
+/// Nothing was applied: the product is what it was before, and so are the tags as far as the registry can be reached.
+async fn take_back(run: &mut Run<'_>, before: ProductState) -> Result<(), Failure> {
+    if let Some(current) = &before.current
+        && let Err(error) = run.move_tags(&current.release).await
+    {
+        run.progress.note(&format!("tags in the registry are moved by the next run: {error}"));
+    }
+    run.product = before;
+    Ok(run.write_product()?)
 }
 
 /// The cluster went away: nobody can say how it stands, so nothing is taken back and running again resumes. Anything

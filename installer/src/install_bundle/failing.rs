@@ -138,6 +138,13 @@ async fn roll_back<H: Handoff>(
     previous: Option<ReleaseRef>,
 ) -> Result<Unsettled, Failure> {
     run.steps.begin("rollback")?;
+    // Before anything is applied: what is pulled by tag must be the release before, too.
+    if let Some(previous) = &previous
+        && let Err(error) = run.move_tags(previous).await
+    {
+        run.warnings
+            .push(format!("tags in the registry could not be moved back: {error}; the next install moves them"));
+    }
     let (wanted, timeout) = before(run, previous.as_ref())?;
     let policy = policy(&run.vouched.release);
     let back = handoff.rollback(&wanted, &policy, timeout, &mut teller(run.progress)).await;

@@ -9,6 +9,7 @@ use crate::admit::Admission;
 use crate::clock::Clocks;
 use crate::load::Loaded;
 use crate::site::Site;
+use crate::site_registry::{SiteRegistry, SiteRegistryError};
 use crate::store::StoreError;
 use crate::store::products::{ProductState, ReleaseRef};
 
@@ -24,6 +25,8 @@ pub(super) struct Run<'a> {
     pub(super) steps: Steps<'a>,
     pub(super) clocks: &'a Clocks,
     pub(super) progress: &'a dyn Progress,
+    /// The registry that the site already has, where it has one.
+    pub(super) registry: Option<&'a SiteRegistry<'a>>,
 }
 
 impl<'a> Run<'a> {
@@ -58,11 +61,21 @@ impl<'a> Run<'a> {
             steps,
             clocks,
             progress,
+            registry: None,
         })
     }
 
     /// Puts the product's state on the disk.
     pub(super) fn write_product(&self) -> Result<(), StoreError> {
         self.site.store.write_product(&self.product)
+    }
+
+    /// Lets the images' tags in the registry stand for what a release has under them; nothing to do where the site
+    /// serves its own, whose tags follow from the product's state.
+    pub(super) async fn move_tags(&self, release: &ReleaseRef) -> Result<(), SiteRegistryError> {
+        if let Some(registry) = self.registry {
+            registry.move_tags(&self.site.store, release).await?;
+        }
+        Ok(())
     }
 }

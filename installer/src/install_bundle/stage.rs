@@ -7,8 +7,9 @@ use super::run::Run;
 use crate::desired::desired;
 use crate::handoff::Desired;
 use crate::images::check_images;
+use crate::site_registry::{Staged, back_to};
 use crate::site_secrets;
-use crate::store::repositories::{NamesError, names_of};
+use crate::store::repositories::{Named, NamesError, names_of};
 
 /// The release names its images in a way no registry can serve.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +27,7 @@ impl Coded for BadNames {
 }
 
 /// Checks what was loaded, records the release, and returns the desired state.
-pub(super) fn stage(run: &mut Run<'_>, blobs: &BlobFolder) -> Result<Desired, Failure> {
+pub(super) async fn stage(run: &mut Run<'_>, blobs: &BlobFolder) -> Result<Desired, Failure> {
     let release = &run.vouched.release;
     let read = |digest: &_, limit| blobs.read(digest, limit);
     check_images(release, &read)?;
@@ -39,7 +40,8 @@ pub(super) fn stage(run: &mut Run<'_>, blobs: &BlobFolder) -> Result<Desired, Fa
             format!("{} files of the release lie in the store; this version places none", release.files.len());
         run.warnings.push(warning);
     }
-    let store = &run.site.store;
+    push(run, &names).await?;
+    let (store, release) = (&run.site.store, &run.vouched.release);
     store.write_release(&run.release.digest, release)?;
     store.write_names(&run.release.digest, &names)?;
     run.product.stage(run.release.clone());
@@ -47,4 +49,22 @@ pub(super) fn stage(run: &mut Run<'_>, blobs: &BlobFolder) -> Result<Desired, Fa
     run.write_product()?;
     run.site.commit_verified(&run.domain, &run.vouched)?;
     Ok(desired)
+}
+
+/// Brings the release, and the way back from it, into the registry that the site already has. A failure leaves nothing
+/// staged; what is there by then is left alone by the next run.
+async fn push(run: &mut Run<'_>, names: &[Named]) -> Result<(), Failure> {
+    let Some(registry) = run.registry else { return Ok(()) };
+    run.steps.end()?;
+    run.steps.begin("push")?;
+    let (product, manifest) = (&run.product.product, &run.vouched.release);
+    let staged = Staged { product, release: &run.release, manifest, names };
+    let back_to = back_to(&run.product, &run.release);
+    match registry.stage(&run.site.store, staged, back_to.as_ref(), run.progress).await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            run.steps.failed(&error.to_string())?;
+            Err(error.into())
+        }
+    }
 }

@@ -24,7 +24,7 @@ const FULL: u64 = 4 << 20;
 pub struct Entry {
     /// Seconds since 1970 by the site's clock.
     pub at: u64,
-    /// What is done: `verify`, `load`, `activate`, `apply`, `health`, `confirm`, `rollback`, `receipt`.
+    /// What is done: `verify`, `load`, `push`, `activate`, `apply`, `health`, `confirm`, `rollback`, `receipt`.
     pub step: String,
     /// Whether it begins, ended or failed.
     pub mark: Mark,

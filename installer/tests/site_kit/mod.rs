@@ -136,7 +136,7 @@ impl TestSite {
         let mut site = Site::open_exclusive(self.store())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let clocks = clocks(self.now);
-        runtime.block_on(install_bundle(&mut site, path, order, &clocks, &Silent, async || Ok(handoff)))
+        runtime.block_on(install_bundle(&mut site, path, order, &clocks, &Silent, None, async || Ok(handoff)))
     }
 
     pub fn product(&self) -> ProductState {

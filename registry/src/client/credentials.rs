@@ -14,14 +14,14 @@ const DOCKER_HUB_KEYS: [&str; 4] =
     ["https://index.docker.io/v1/", "docker.io", "index.docker.io", "registry-1.docker.io"];
 
 /// The logins of one file; each host is looked up once.
-pub(super) struct Logins {
+pub(crate) struct Logins {
     file: Option<Vec<u8>>,
     known: Mutex<HashMap<String, RegistryAuth>>,
 }
 
 /// A login that is there and cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LoginError {
+pub(crate) enum LoginError {
     #[error(
         "the login for {host} is an identity token, which is not supported; use a user name and a token or password"
     )]
@@ -31,7 +31,7 @@ pub(super) enum LoginError {
 }
 
 impl Logins {
-    pub(super) fn read(path: Option<&Path>) -> Result<Self, OptionsError> {
+    pub(crate) fn read(path: Option<&Path>) -> Result<Self, OptionsError> {
         let file = match path {
             None => None,
             Some(path) => {
@@ -47,7 +47,7 @@ impl Logins {
     }
 
     /// The login for a host (with its port); anonymous where the file has none.
-    pub(super) async fn of(&self, host: &str) -> Result<RegistryAuth, LoginError> {
+    pub(crate) async fn of(&self, host: &str) -> Result<RegistryAuth, LoginError> {
         let Some(file) = &self.file else { return Ok(RegistryAuth::Anonymous) };
         // Held while a helper runs, so that it is asked once and not once per image.
         let mut known = self.known.lock().await;

@@ -66,7 +66,7 @@ fn of_code(code: &OciErrorCode) -> Fault {
 
 /// Counts tries and doubles pauses. No randomness: one client does not run in step with itself.
 #[derive(Debug)]
-pub(super) struct Attempt {
+pub(crate) struct Attempt {
     made: u32,
     tries: u32,
     pause: Duration,
@@ -75,12 +75,12 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(tries: u32, first_pause: Duration, longest: Duration) -> Self {
+    pub(crate) fn new(tries: u32, first_pause: Duration, longest: Duration) -> Self {
         Attempt { made: 1, tries: tries.max(1), pause: first_pause, longest, renewed: false }
     }
 
     /// The pause before the next try, or `None` when there is none.
-    pub(super) fn next_pause(&mut self) -> Option<Duration> {
+    pub(crate) fn next_pause(&mut self) -> Option<Duration> {
         if self.made >= self.tries {
             return None;
         }
@@ -91,12 +91,12 @@ impl Attempt {
     }
 
     /// Whether a token may be renewed: once.
-    pub(super) fn may_renew(&mut self) -> bool {
+    pub(crate) fn may_renew(&mut self) -> bool {
         !std::mem::replace(&mut self.renewed, true)
     }
 
     /// How many tries were made.
-    pub(super) fn made(&self) -> u32 {
+    pub(crate) fn made(&self) -> u32 {
         self.made
     }
 }

@@ -41,9 +41,18 @@ pub enum OptionsError {
         /// The file.
         path: PathBuf,
     },
+    /// A file of credentials that is not one line.
+    #[error("{} is not one line of USER:PASSWORD", path.display())]
+    Credentials {
+        /// The file.
+        path: PathBuf,
+    },
     /// The client could not be made: certificates that are none, or no certificate authority at all.
     #[error("cannot set up a client for registries")]
     Client(#[source] OciDistributionError),
+    /// The same, of the client that pushes.
+    #[error("cannot set up a client for the registry")]
+    Http(#[source] reqwest::Error),
 }
 
 impl Coded for OptionsError {
@@ -53,7 +62,7 @@ impl Coded for OptionsError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            OptionsError::Client(_) => {
+            OptionsError::Client(_) | OptionsError::Http(_) => {
                 Some("install the system's certificate authorities (package ca-certificates) or name a file".to_owned())
             }
             _ => None,
@@ -61,11 +70,16 @@ impl Coded for OptionsError {
     }
 }
 
-pub(super) fn client(options: &RegistryOptions) -> Result<Client, OptionsError> {
+/// *ring* becomes the provider of cryptography, if the process has none yet.
+pub(crate) fn install_provider() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Another thread may have been faster, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
+}
+
+pub(super) fn client(options: &RegistryOptions) -> Result<Client, OptionsError> {
+    install_provider();
     let mut certificates = Vec::new();
     for path in &options.ca_files {
         certificates.extend(read_certificates(path)?);
@@ -89,7 +103,7 @@ pub(super) fn client(options: &RegistryOptions) -> Result<Client, OptionsError> 
 }
 
 /// Splits a PEM file into its certificates: the client takes one at a time, and would pass over all but the first.
-fn read_certificates(path: &Path) -> Result<Vec<Certificate>, OptionsError> {
+pub(crate) fn read_certificates(path: &Path) -> Result<Vec<Certificate>, OptionsError> {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     const END: &str = "-----END CERTIFICATE-----";
     let text = std::fs::read_to_string(path).map_err(|source| OptionsError::Read { path: path.to_owned(), source })?;

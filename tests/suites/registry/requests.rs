@@ -4,7 +4,7 @@
 //! longer true; and nothing that it asks may be answered otherwise than here.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use consign_tests::skip;
@@ -43,6 +43,10 @@ fn matches(site: &Site, expected: &[&str]) {
     assert_eq!(refused.collect::<Vec<_>>(), [""; 0], "{asked:#?}");
 }
 
+fn tool(tool: Tool) -> PathBuf {
+    tool.get().unwrap_or_else(|error| panic!("{error}"))
+}
+
 fn containerd(containerd: &Path, ctr: &Path) -> Option<Site> {
     let (folder, site) = (tempfile::tempdir().unwrap(), Site::start());
     let daemon = match Containerd::start(folder.path(), containerd, ctr) {
@@ -76,7 +80,7 @@ fn containerd_1_asks() {
 
 #[test]
 fn containerd_2_asks() {
-    let (Some(daemon), Some(ctr)) = (Tool::Containerd.get(), Tool::Ctr.get()) else { return };
+    let [daemon, ctr] = [Tool::Containerd, Tool::Ctr].map(tool);
     if let Some(site) = containerd(&daemon, &ctr) {
         matches(&site, &CONTAINERD);
     }
@@ -130,7 +134,7 @@ fn skopeo_asks() {
 
 #[test]
 fn crane_asks() {
-    let Some(crane) = Tool::Crane.get() else { return };
+    let crane = tool(Tool::Crane);
     let (to, site) = (tempfile::tempdir().unwrap(), Site::start());
     let image = |name: &str| format!("{}/{name}", site.address);
     let crane = |arguments: &[&str]| String::from_utf8(run(Command::new(&crane).arg("--insecure").args(arguments)));
@@ -154,7 +158,7 @@ fn crane_asks() {
 
 #[test]
 fn oras_asks() {
-    let Some(oras) = Tool::Oras.get() else { return };
+    let oras = tool(Tool::Oras);
     let (to, site) = (tempfile::tempdir().unwrap(), Site::start());
     let image = |name: &str| format!("{}/{name}", site.address);
     let oras = |arguments: &[&str]| {
