@@ -162,7 +162,8 @@ fn oras_asks() {
     let (to, site) = (tempfile::tempdir().unwrap(), Site::start());
     let image = |name: &str| format!("{}/{name}", site.address);
     let oras = |arguments: &[&str]| {
-        let output = run(Command::new(&oras).current_dir(to.path()).args(arguments).arg("--plain-http"));
+        let plain = if arguments.contains(&"copy") { "--from-plain-http" } else { "--plain-http" };
+        let output = run(Command::new(&oras).current_dir(to.path()).args(arguments).arg(plain));
         String::from_utf8(output).unwrap()
     };
     let x = image("docker.io/library/x:1");
