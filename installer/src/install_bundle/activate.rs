@@ -14,6 +14,7 @@ use crate::gc::{self, GcError, Scope};
 use crate::handoff::{ChangeSet, Desired, Handoff, HealthReport, Stopped};
 use crate::receipts::{Draft, health_of, issue, kept_of, objects_of, release_of};
 use crate::site::Counter;
+use crate::site_registry;
 use crate::site_registry::back_to;
 use crate::store::products::ProductState;
 
@@ -67,7 +68,8 @@ pub(super) async fn activate<H: Handoff>(
         return Err(fail(run, handoff, trouble).await);
     }
     run.steps.end()?;
-    settle(run, handoff.name(), changes, health, already_current)
+    let finished = settle(run, handoff.name(), changes, health, already_current)?;
+    Ok(collect_dropped(run, finished).await)
 }
 
 /// Nothing was applied: the product is what it was before, and so are the tags as far as the registry can be reached.
@@ -118,7 +120,6 @@ fn settle(
     let counter = Counter { sequence: run.release.sequence, release: run.release.digest };
     run.site.commit_applied(&run.domain, &run.product.product, counter)?;
     run.steps.end()?;
-    collect_dropped(run);
     run.progress.done();
     Ok(Finished::Installed(Installed {
         domain: run.domain.clone(),
@@ -139,13 +140,24 @@ fn settle(
 }
 
 /// The release before the previous one is of no use any more (DESIGN §1.8). The new one runs whatever becomes of this.
-fn collect_dropped(run: &mut Run<'_>) {
-    let store = &run.site.store;
-    let collected = gc::look(store, Scope::Dropped).and_then(|garbage| gc::collect(store, &garbage));
-    match collected {
+async fn collect_dropped(run: &Run<'_>, finished: Finished) -> Finished {
+    let (store, mut troubles) = (&run.site.store, Vec::new());
+    if let Some(registry) = run.registry
+        && let Err(error) = site_registry::collect(registry, store).await
+    {
+        troubles.push(format!("tags of older releases were not removed from {}: {error}", registry.address()));
+    }
+    match gc::look(store, Scope::Dropped).and_then(|garbage| gc::collect(store, &garbage)) {
         // Another product is on trial; what is left goes with its confirmation.
         Ok(()) | Err(GcError::Unconfirmed { .. }) => {}
-        Err(error) => run.warnings.push(format!("an older release was not removed from the store: {error}")),
+        Err(error) => troubles.push(format!("an older release was not removed from the store: {error}")),
+    }
+    match finished {
+        Finished::Installed(mut installed) => {
+            installed.warnings.extend(troubles);
+            Finished::Installed(installed)
+        }
+        other => other,
     }
 }
 
