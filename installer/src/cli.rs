@@ -20,6 +20,7 @@ mod completions;
 mod enrol;
 mod explain;
 mod install;
+mod nodes;
 mod receipts;
 mod runtime;
 mod serve;
@@ -35,6 +36,7 @@ the signed one, loads the site's registry, applies the desired state, and hands 
   consign-site enrol --root FILE --root-sha256 HEX --site NAME    once: whom this site trusts
   consign-site install /media/usb                                 verify, load, apply, wait, receipt
   consign-site serve                                              the registry that nodes pull from
+  consign-site nodes write --server https://REGISTRY:PORT         lets this node pull from it
   consign-site status                                             what runs, how the last run went
   consign-site receipts export DIR                                what to carry back
 
@@ -72,6 +74,7 @@ enum Command {
     Install(install::Arguments),
     Status(status::Arguments),
     Serve(serve::Arguments),
+    Nodes(nodes::Arguments),
     Receipts(receipts::Arguments),
     Upgrade(upgrade::Arguments),
     Explain(explain::Arguments),
@@ -133,6 +136,7 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
             Command::Install(arguments) => install::run(&context, &arguments),
             Command::Status(arguments) => status::run(&context, &arguments),
             Command::Serve(arguments) => serve::run(&context, &arguments),
+            Command::Nodes(arguments) => nodes::run(&context, &arguments),
             Command::Receipts(arguments) => receipts::run(&context, &arguments),
             Command::Upgrade(arguments) => upgrade::run(&context, &arguments),
             Command::Explain(arguments) => explain::run(&context, &arguments),

@@ -12,6 +12,10 @@ use crate::allow::Allow;
 use crate::store::StoreError;
 use crate::store::state_file::read_bytes;
 
+mod nodes;
+
+pub use nodes::NodesConfig;
+
 /// No configuration is this long.
 const LIMIT: u64 = 1 << 20;
 
@@ -45,6 +49,9 @@ pub struct SiteConfig {
     pub allow: Allow,
     /// The registry.
     pub registry: RegistryConfig,
+    /// The nodes.
+    #[serde(skip_serializing_if = "NodesConfig::is_unsaid")]
+    pub nodes: NodesConfig,
 }
 
 /// How the registry is served.
@@ -70,6 +77,7 @@ impl Default for SiteConfig {
             require_scan: false,
             allow: Allow::default(),
             registry: RegistryConfig::default(),
+            nodes: NodesConfig::default(),
         }
     }
 }
