@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use toml::Value;
 
-use super::containerd_config::{ContainerdConfig, PATH, inside};
+use super::containerd_config::{ContainerdConfig, OUR_FILE, PATH, inside};
 use super::{Advice, HEADER, NodesError, Place, Runtime, Setup, Wanted, text};
 
 /// Where containerd looks by its own documentation, and by itself since 2.2.
@@ -77,7 +77,7 @@ fn point_there(wanted: &mut Wanted, config: &ContainerdConfig, place: &Place, fo
     let runtime = Runtime::Containerd;
     if let Some(conf_d) = config.drop_in_folder() {
         let content = format!("{HEADER}version = {}\n\n{lines}", config.version);
-        wanted.file(runtime, format!("{}/50-consign.toml", inside(place, conf_d)), content, false, true);
+        wanted.file(runtime, format!("{}{OUR_FILE}", inside(place, conf_d)), content, false, true);
         return Ok(());
     }
     let file = place.name(PATH);

@@ -13,6 +13,9 @@ use super::{NodesError, Place, Runtime};
 /// The file, unless containerd is told otherwise.
 pub const PATH: &str = "/etc/containerd/config.toml";
 
+/// The name of our file in a folder that it imports.
+pub const OUR_FILE: &str = "/50-consign.toml";
+
 /// The plugin that pulls for Kubernetes: containerd 2.x, containerd 1.x, and files without a version.
 const PLUGINS: [&str; 3] = ["io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri", "cri"];
 
@@ -47,7 +50,8 @@ impl ContainerdConfig {
         config.cri_disabled = texts(table.get("disabled_plugins")).iter().any(|name| PLUGINS.contains(&name.as_str()));
         config.take(&table);
         for pattern in config.imports.clone() {
-            for path in imported(place, &pattern) {
+            // Our own file says what it says because of all the others.
+            for path in imported(place, &pattern).into_iter().filter(|path| !path.ends_with(OUR_FILE)) {
                 let text = place.look(&path).unwrap_or_default();
                 config.take(&parse(place, &path, &text)?);
             }

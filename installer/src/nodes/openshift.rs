@@ -21,6 +21,7 @@ pub fn wanted(setup: &Setup) -> Wanted {
         "oc apply -f the files; the Machine Config Operator then drains and restarts the nodes one by one",
         true,
     ));
+    wanted.advice.extend(setup.not_in_paths(runtime));
     if let Some(certificates) = setup.needed_authority() {
         wanted.file(runtime, path("registry-authority.yaml"), authority(setup, certificates), false, false);
         let patch = r#"oc patch image.config.openshift.io/cluster --type merge -p '{"spec":{"additionalTrustedCA":{"name":"consign-site-ca"}}}'"#;
@@ -49,7 +50,7 @@ fn mirror_set(setup: &Setup, kind: &str, field: &str) -> String {
     let mut out = format!(
         "{HEADER}---\napiVersion: config.openshift.io/v1\nkind: {kind}\nmetadata:\n  name: consign-site\nspec:\n  {field}:\n"
     );
-    for host in &setup.hosts {
+    for host in setup.hosts_in_paths() {
         let mirrors: Vec<String> =
             setup.servers.iter().map(|server| quoted(&format!("{}/{host}", server.address()))).collect();
         let mirrors = mirrors.join(", ");
