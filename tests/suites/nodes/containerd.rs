@@ -77,7 +77,10 @@ impl<'a> Containerd<'a> {
     /// A pull as the site's settings want it.
     pub(crate) fn pull(&self, name: &str) -> Command {
         let mut command = self.ctr();
-        command.args(["images", "pull", "--snapshotter", "native", "--hosts-dir"]);
+        command.args(["images", "pull", "--snapshotter", "native"]);
+        // Since 1.7 the daemon may pull, by another way to unpack; since 2.0 platforms that no node needs are asked for.
+        let help = run(Command::new("ctr").args(["images", "pull", "--help"]));
+        command.args(["--local", "--skip-metadata"].into_iter().filter(|flag| help.contains(flag))).arg("--hosts-dir");
         command.arg(self.root.join("etc/containerd/certs.d")).arg(name);
         command
     }
@@ -193,4 +196,31 @@ fn the_check_proves_a_pull_and_that_nothing_asks_upstream() {
     drop(registry);
     let gone = check().exits(20);
     gone.says("answers and is trusted");
+}
+
+/// containerd itself reads the file that points it at its hosts, where such a file is written; and it shows why none is
+/// written elsewhere: in 1.x it would take the place of all that is said of the plugin.
+#[test]
+fn containerd_takes_the_file_that_points_it_there() {
+    let installed = Command::new("containerd").arg("--version").output().is_ok();
+    if !skip::unless(installed, "containerd is not installed", "apt-get install containerd") {
+        return;
+    }
+    let site = consign_tests::site::Site::bare();
+    let root = site.root();
+    let config = root.join("etc/containerd/config.toml");
+    std::fs::create_dir_all(root.join("etc/containerd/conf.d")).unwrap();
+    let imports = format!("version = 2\nimports = [\"{}/etc/containerd/conf.d/*.toml\"]\n", root.display());
+    std::fs::write(&config, &imports).unwrap();
+    let write = ["nodes", "write", "--runtime", "containerd", "--server", "https://registry.site:5000"];
+    site.invoke(write).succeeds().says("systemctl restart containerd");
+    let dumped = || run(Command::new("containerd").arg("--config").arg(&config).args(["config", "dump"]));
+    let folder = root.join("etc/containerd/certs.d").display().to_string();
+    assert!(dumped().contains(&folder), "containerd does not look into {folder}");
+    // Somebody says more of the plugin: now the file is in the way, and goes.
+    let pause = "[plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"site/pause:9\"\n";
+    std::fs::write(&config, imports + pause).unwrap();
+    let said = site.invoke(write).succeeds();
+    said.says("removed").says("put these lines into");
+    assert!(dumped().contains("site/pause:9"), "what is said of the plugin is lost");
 }

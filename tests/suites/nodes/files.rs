@@ -61,6 +61,24 @@ fn shown(node: &Node, text: &str) -> String {
     text.replace(&node.0.root().display().to_string(), "")
 }
 
+/// Every file is of the form that its name says, by parsers of others.
+fn assert_well_formed(files: &str) {
+    for (path, content) in files.split("======== ").skip(1).filter_map(|file| file.split_once('\n')) {
+        let name = path.split(' ').next().unwrap();
+        match name.rsplit('.').next().unwrap() {
+            "toml" | "conf" => drop(content.parse::<toml::Table>().unwrap_or_else(|error| panic!("{name}: {error}"))),
+            "yaml" => drop(
+                serde_saphyr::from_str::<serde_json::Value>(content).unwrap_or_else(|error| panic!("{name}: {error}")),
+            ),
+            "json" => drop(
+                serde_json::from_str::<serde_json::Value>(content).unwrap_or_else(|error| panic!("{name}: {error}")),
+            ),
+            "crt" => assert!(content.contains("-----BEGIN CERTIFICATE-----"), "{name}"),
+            other => panic!("{name}: nobody looks at {other}"),
+        }
+    }
+}
+
 /// Written, written again, removed; each step's files and words are in the snapshot.
 #[test]
 fn what_is_written_is_taken_away_to_the_last_byte() {
@@ -75,6 +93,7 @@ fn what_is_written_is_taken_away_to_the_last_byte() {
             let content = content.trim_end();
             assert!(shown(&node, &rehearsed.stdout).contains(content), "{runtime}: {path} was not rehearsed");
         }
+        assert_well_formed(&files);
         insta::assert_snapshot!(format!("{runtime}"), format!("{}\n{files}", shown(&node, &first.stdout)));
         let once = node.0.snapshot();
         node.write(runtime).succeeds().says("nothing to change");

@@ -110,10 +110,9 @@ fn ctr(place: &Place, program: &[&str], socket: &str, hosts: &Path) -> Option<Wa
     words.extend(["--address".into(), place.name(socket).into_os_string(), "--namespace".into(), "k8s.io".into()]);
     words.extend(["images", "pull", "--hosts-dir"].map(OsString::from));
     words.push(hosts.as_os_str().to_owned());
-    // From 1.7 on the daemon may do it; what is proven is proven of the program that asks.
-    if help.contains("--local") {
-        words.push("--local".into());
-    }
+    // Newer ones would let the daemon ask, and ask for platforms that no node needs and no sparse index has.
+    let flags = ["--local", "--skip-metadata"].into_iter().filter(|flag| help.contains(flag));
+    words.extend(flags.map(OsString::from));
     Some(Way { by: "ctr", asks_itself: true, call: Call::of(words), before: "", _scratch: None })
 }
 
