@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::written::{self, Written};
 use super::{NodesError, OWN_FOLDER, Place, Runtime};
+use crate::store::StoreError;
 
 mod look;
 
@@ -106,6 +107,10 @@ pub fn make(place: &Place, mut change: Change) -> Result<(), NodesError> {
     }
     written::make_folders(place, &manifest)?;
     let _lock = written::lock(place)?;
+    if Written::read(place)? != change.before {
+        // Another run was faster, so what was looked at is no longer so.
+        return Err(StoreError::Busy { dir: place.name(OWN_FOLDER) }.into());
+    }
     for (digest, bytes) in &change.keep {
         written::keep(place, digest, bytes)?;
     }

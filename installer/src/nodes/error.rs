@@ -1,11 +1,12 @@
 //! What can be wrong with the nodes' configuration; each says what was found and how to go on.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use consign_format::error::{Code, Coded, codes};
 use consign_registry::durable::DurableError;
 
-use super::Runtime;
+use super::{OWN_FOLDER, Runtime};
 use crate::store::StoreError;
 
 /// The configuration of a node cannot be written, removed or checked.
@@ -101,6 +102,11 @@ pub enum NodesError {
     Image(#[from] consign_format::reference::ReferenceError),
 }
 
+/// Whether a file of state is one of ours, and not of the site's store: another remedy helps.
+fn is_ours(path: &Path) -> bool {
+    path.parent().is_some_and(|folder| folder.ends_with(OWN_FOLDER.trim_start_matches('/')))
+}
+
 fn first(paths: &[PathBuf]) -> String {
     paths.first().map(|path| path.display().to_string()).unwrap_or_default()
 }
@@ -141,6 +147,15 @@ impl Coded for NodesError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
+            NodesError::Store(StoreError::Damaged { path, .. } | StoreError::Missing { path }) if is_ours(path) => {
+                "take away by hand what begins with `Written by consign-site`, then the folder, and write again"
+                    .to_owned()
+            }
+            NodesError::Store(StoreError::Durable(DurableError::Io { source, .. }))
+                if source.kind() == ErrorKind::PermissionDenied =>
+            {
+                "run it as root".to_owned()
+            }
             NodesError::Store(error) => return error.hint(),
             NodesError::NoServer => {
                 "say --server https://HOST:PORT, or servers = […] under [nodes] in site.toml".to_owned()

@@ -183,7 +183,9 @@ fn the_check_proves_a_pull_and_that_nothing_asks_upstream() {
     let pulled = verdicts.iter().filter(|(what, verdict)| what.starts_with("ctr pulls") && *verdict == "proven");
     assert_eq!(pulled.count(), 2, "{said:#}");
     assert!(verdicts.contains(&("nothing asks upstream", "proven")), "{said:#}");
-    assert_eq!((&said["failed"], &said["notProven"]), (&0.into(), &0.into()), "{said:#}");
+    assert_eq!(said["failed"], 0, "{said:#}");
+    let kubernetes = verdicts.iter().any(|(what, _)| what.starts_with("crictl pulls"));
+    assert!(kubernetes || verdicts.contains(&("a pull as Kubernetes makes it", "not-proven")), "{said:#}");
     // Somebody takes the upstream's file for his own: the pull is led into the trap.
     let hosts = ward.site.root().join("etc/containerd/certs.d");
     let canary = said["canary"].as_str().unwrap();

@@ -34,7 +34,12 @@ pub(super) fn by_runtime(place: &Place, setup: &Setup, runtime: Runtime, canary:
         let why = "its program or its socket is not here, or this program cannot use it";
         return vec![Proof::unproven(Some(runtime), "a pull by the runtime itself", why)];
     }
-    ways.iter().flat_map(|way| pull(way, setup, runtime, canary)).collect()
+    let mut proofs: Vec<Proof> = ways.iter().flat_map(|way| pull(way, setup, runtime, canary)).collect();
+    if runtime != Runtime::Podman && ways.iter().all(|way| way.asks_itself) {
+        let why = "crictl is not here; that the daemon was restarted since its settings changed is for you to know";
+        proofs.push(Proof::unproven(Some(runtime), "a pull as Kubernetes makes it", why));
+    }
+    proofs
 }
 
 fn pull(way: &Way, setup: &Setup, runtime: Runtime, canary: &Reference) -> Vec<Proof> {
