@@ -19,6 +19,7 @@ pub mod credentials;
 pub mod detect;
 pub mod error;
 pub mod openshift;
+mod own;
 pub mod place;
 pub mod plan;
 pub mod rancher;

@@ -9,6 +9,8 @@
 
 #[path = "nodes/containerd.rs"]
 mod containerd;
+#[path = "nodes/crash.rs"]
+mod crash;
 #[path = "nodes/failover.rs"]
 mod failover;
 #[path = "nodes/files.rs"]

@@ -9,8 +9,8 @@ use consign_format::Digest;
 use consign_registry::durable::write_file;
 use serde::Serialize;
 
-use super::written::{self, Written};
-use super::{NodesError, OWN_FOLDER, Place, Runtime};
+use super::written::Written;
+use super::{NodesError, OWN_FOLDER, Place, Runtime, own};
 use crate::store::StoreError;
 
 mod look;
@@ -66,8 +66,6 @@ pub struct Change {
     files: Vec<Planned>,
     /// Bytes of others that have to be kept first.
     keep: BTreeMap<Digest, Vec<u8>>,
-    /// Bytes of others that are back in their place then.
-    forget: BTreeSet<Digest>,
     before: Written,
     after: Written,
 }
@@ -80,7 +78,8 @@ impl Change {
 
     /// Whether nothing on the node is another thing than it should be.
     pub fn is_nothing(&self) -> bool {
-        self.files().all(|file| file.action == Action::Unchanged) && self.before == self.after
+        let leftovers = self.after.is_empty() && !self.after.folders.is_empty();
+        self.files().all(|file| file.action == Action::Unchanged) && self.before == self.after && !leftovers
     }
 
     /// The runtimes that have to read their configuration anew.
@@ -95,35 +94,49 @@ pub fn make(place: &Place, mut change: Change) -> Result<(), NodesError> {
     if change.is_nothing() {
         return Ok(());
     }
-    let writes =
-        change.files.iter().filter(|planned| planned.content.is_some()).map(|planned| planned.file.path.clone());
     let manifest = format!("{OWN_FOLDER}/written");
-    for path in std::iter::once(manifest.clone()).chain(writes) {
-        for folder in written::missing_folders(place, &path)? {
-            if !change.after.folders.contains(&folder) {
-                change.after.folders.push(folder);
-            }
-        }
-    }
-    written::make_folders(place, &manifest)?;
-    let _lock = written::lock(place)?;
-    if Written::read(place)? != change.before {
+    change.note_folders(place, &manifest)?;
+    own::make_folders(place, &manifest)?;
+    let _lock = own::lock(place)?;
+    let now = Written::read(place)?;
+    if (&now.files, &now.told) != (&change.before.files, &change.before.told) {
         // Another run was faster, so what was looked at is no longer so.
         return Err(StoreError::Busy { dir: place.name(OWN_FOLDER) }.into());
     }
+    let meanwhile = change.meanwhile();
+    own::remove_drafts(place, meanwhile.files.keys().chain([&manifest]))?;
     for (digest, bytes) in &change.keep {
-        written::keep(place, digest, bytes)?;
-    }
-    // Until all is done, what goes away is still in the manifest.
-    let mut meanwhile = change.after.clone();
-    for (path, entry) in &change.before.files {
-        meanwhile.files.entry(path.clone()).or_insert_with(|| entry.clone());
+        own::keep(place, digest, bytes)?;
     }
     meanwhile.write(place)?;
     for planned in &change.files {
         put(place, planned)?;
     }
-    settle(place, &change)
+    settle(place, change.after, &meanwhile)
+}
+
+impl Change {
+    /// Remembers which folders will have been made for what is written.
+    fn note_folders(&mut self, place: &Place, manifest: &str) -> Result<(), NodesError> {
+        let writes = self.files.iter().filter(|planned| planned.content.is_some());
+        for path in std::iter::once(manifest).chain(writes.map(|planned| planned.file.path.as_str())) {
+            for folder in own::missing_folders(place, path)? {
+                if !self.after.folders.contains(&folder) {
+                    self.after.folders.push(folder);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The manifest until all is done: what goes away is still in it.
+    fn meanwhile(&self) -> Written {
+        let mut meanwhile = self.after.clone();
+        for (path, entry) in &self.before.files {
+            meanwhile.files.entry(path.clone()).or_insert_with(|| entry.clone());
+        }
+        meanwhile
+    }
 }
 
 fn put(place: &Place, planned: &Planned) -> Result<(), NodesError> {
@@ -131,25 +144,28 @@ fn put(place: &Place, planned: &Planned) -> Result<(), NodesError> {
     let path = place.resolve(&file.path)?;
     match &planned.content {
         _ if file.action == Action::Unchanged => Ok(()),
-        None => written::remove(&path),
+        None => own::remove(&path),
         Some(content) => {
-            written::make_folders(place, &file.path)?;
+            own::make_folders(place, &file.path)?;
             Ok(write_file(&path, &content.bytes, content.mode)?)
         }
     }
 }
 
-/// The manifest of what is now; where nothing of ours is left, nothing at all is.
-fn settle(place: &Place, change: &Change) -> Result<(), NodesError> {
-    if !change.after.is_empty() {
-        change.after.write(place)?;
+/// The manifest of what is now; where nothing of ours is left, nothing at all is. What the manifest needs goes last.
+fn settle(place: &Place, mut after: Written, meanwhile: &Written) -> Result<(), NodesError> {
+    let (own, others): (Vec<String>, Vec<String>) =
+        std::mem::take(&mut after.folders).into_iter().partition(|path| own::holds_manifest(path));
+    let left = own::remove_folders(place, others)?;
+    if after.is_empty() {
+        own::remove_manifest(place)?;
+        own::forget_all_but(place, &BTreeSet::new())?;
+        own::remove_folders(place, own)?;
+        return Ok(());
     }
-    for digest in &change.forget {
-        written::forget(place, digest)?;
+    after.folders = own.into_iter().chain(left).collect();
+    if after != *meanwhile {
+        after.write(place)?;
     }
-    if change.after.is_empty() {
-        written::remove_manifest(place)?;
-        written::remove_folders(place, &change.after.folders)?;
-    }
-    Ok(())
+    own::forget_all_but(place, &after.kept())
 }

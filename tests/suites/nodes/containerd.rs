@@ -13,7 +13,7 @@ use crate::world::{World, said};
 /// Bounds a hang; measures nothing.
 const STARTUP: Duration = Duration::from_secs(60);
 
-/// The configuration of a daemon below `root`, which the CRI plugin would read its registries from.
+/// The configuration of a daemon below `root`, from which the plugin of Kubernetes knows its registries.
 pub(crate) fn config(root: &Path) -> String {
     let at = root.display();
     format!(
@@ -21,7 +21,8 @@ pub(crate) fn config(root: &Path) -> String {
          disabled_plugins = [\"io.containerd.internal.v1.opt\", \"io.containerd.snapshotter.v1.aufs\", \
          \"io.containerd.snapshotter.v1.btrfs\", \"io.containerd.snapshotter.v1.devmapper\", \
          \"io.containerd.snapshotter.v1.zfs\"]\n[grpc]\naddress = \"{at}/run/containerd/containerd.sock\"\n\
-         [plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"{at}/etc/containerd/certs.d\"\n"
+         [plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"{at}/etc/containerd/certs.d\"\n\
+         [plugins.\"io.containerd.grpc.v1.cri\".containerd]\nsnapshotter = \"native\"\n"
     )
 }
 
@@ -44,11 +45,8 @@ impl<'a> Containerd<'a> {
         std::fs::create_dir_all(root.join("run/containerd")).unwrap();
         std::fs::write(root.join("etc/containerd/config.toml"), config(root)).unwrap();
         let log = std::fs::File::create(root.join("containerd.log")).unwrap();
-        // The plugin of Kubernetes wants a network set up; the registry settings are its, and ctr is shown them.
-        let own = config(root).replace("disabled_plugins = [", "disabled_plugins = [\"io.containerd.grpc.v1.cri\", ");
-        std::fs::write(root.join("daemon.toml"), own).unwrap();
         let mut command = command(&entry, "containerd");
-        command.arg("--config").arg(root.join("daemon.toml")).stdin(Stdio::null());
+        command.arg("--config").arg(root.join("etc/containerd/config.toml")).stdin(Stdio::null());
         let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let mut started = Containerd { child, root, entry };
         let answers = started.wait();
@@ -82,6 +80,14 @@ impl<'a> Containerd<'a> {
         let help = run(Command::new("ctr").args(["images", "pull", "--help"]));
         command.args(["--local", "--skip-metadata"].into_iter().filter(|flag| help.contains(flag))).arg("--hosts-dir");
         command.arg(self.root.join("etc/containerd/certs.d")).arg(name);
+        command
+    }
+
+    /// A pull as the kubelet makes it: through the plugin of Kubernetes.
+    pub(crate) fn kubernetes_pull(&self, name: &str) -> Command {
+        let socket = format!("unix://{}", self.root.join("run/containerd/containerd.sock").display());
+        let mut command = command(&self.entry, "crictl");
+        command.args(["--runtime-endpoint", &socket, "--image-endpoint", &socket, "pull", name]);
         command
     }
 
@@ -158,6 +164,30 @@ fn what_the_site_has_not_is_not_looked_for_upstream() {
     }
     assert_eq!(world.attempts(), 0, "somebody asked upstream");
     assert!(registry.asked().iter().any(|(target, status)| target.contains("ns=never.example") && *status == 404));
+}
+
+/// The same by the plugin of Kubernetes, which is told of hosts.toml by `config_path` alone.
+#[test]
+fn kubernetes_own_way_in_comes_from_the_site_and_nothing_asks_upstream() {
+    let installed = Command::new("crictl").arg("--version").output().is_ok();
+    if !skip::unless(installed, "crictl is not installed", "go install sigs.k8s.io/cri-tools/cmd/crictl@latest") {
+        return;
+    }
+    let ward = Ward::new();
+    let Some(world) = World::new(None) else { return };
+    let registry = world.serve(&ward.site);
+    let Some(daemon) = Containerd::start(ward.site.root(), Some(&world)) else { return };
+    let server = format!("http://{}", registry.address);
+    ward.site.invoke(["nodes", "write", "--runtime", "containerd", "--server", &server]).succeeds();
+    for name in ward.references() {
+        run(&mut daemon.kubernetes_pull(&name));
+    }
+    let lost = daemon.kubernetes_pull("docker.io/library/absent:1").output().unwrap();
+    assert!(!lost.status.success() && said(&lost).contains("not found"), "{}", said(&lost));
+    assert_eq!(world.attempts(), 0, "somebody asked upstream");
+    ward.site.invoke(["nodes", "remove"]).succeeds();
+    let lost = daemon.kubernetes_pull("docker.io/library/other:1").output().unwrap();
+    assert!(!lost.status.success() && world.attempts() > 0, "{}", said(&lost));
 }
 
 /// `nodes check` by ctr: proven while the registry is there, failed when the runtime would go elsewhere.

@@ -66,6 +66,9 @@ impl fmt::Display for Outcome {
         if !self.dry_run && !self.changed {
             lines.push("nothing to change".to_owned());
         }
+        if self.changed && self.files.iter().all(|file| file.action == Action::Unchanged) {
+            lines.push("finished what an earlier run left".to_owned());
+        }
         for file in &self.files {
             match self.contents.get(&file.path) {
                 // As comments, so that manifests among them can be piped on as they are.

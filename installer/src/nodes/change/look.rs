@@ -7,8 +7,8 @@ use consign_format::Digest;
 
 use super::{Action, Change, Content, FileChange, Planned};
 use crate::nodes::place::Found;
-use crate::nodes::written::{self, Before, Entry, Told, Written};
-use crate::nodes::{NodesError, Place, Runtime, WantedFile};
+use crate::nodes::written::{Before, Entry, Told, Written};
+use crate::nodes::{NodesError, Place, Runtime, WantedFile, own};
 
 /// Looks at everything that `runtimes` have and should have. To remove is to want nothing, and to tell nothing.
 pub fn prepare(
@@ -38,7 +38,7 @@ pub fn prepare(
 
 fn empty(before: Written) -> Change {
     let after = Written { files: BTreeMap::new(), ..before.clone() };
-    Change { files: vec![], keep: BTreeMap::new(), forget: BTreeSet::new(), before, after }
+    Change { files: vec![], keep: BTreeMap::new(), before, after }
 }
 
 struct Looking<'a> {
@@ -135,8 +135,7 @@ impl Looking<'_> {
         let content = match &entry.before {
             None => None,
             Some(before) => {
-                let bytes = written::bring_back(self.place, &before.digest)?;
-                self.change.forget.insert(before.digest);
+                let bytes = own::bring_back(self.place, &before.digest)?;
                 Some(Content { bytes, mode: before.mode })
             }
         };
@@ -163,10 +162,6 @@ impl Looking<'_> {
         if !self.force && !self.changed.is_empty() {
             return Err(NodesError::Changed { paths: self.changed });
         }
-        // The same bytes may have stood at two paths, of which one still needs them.
-        let needed: BTreeSet<Digest> =
-            self.change.after.files.values().filter_map(|entry| entry.before.as_ref()).map(|b| b.digest).collect();
-        self.change.forget.retain(|digest| !needed.contains(digest));
         self.change.files.sort_by(|a, b| a.file.path.cmp(&b.file.path));
         Ok(self.change)
     }
