@@ -18,6 +18,9 @@ const HELM: (&str, &str) = ("helm.sh/helm/v4/cmd/helm", "v4.3.1");
 // The newest that Go 1.26 builds: 5.8.3 asks for 1.27.
 const KUSTOMIZE: (&str, &str) = ("sigs.k8s.io/kustomize/kustomize/v5", "v5.8.2");
 
+/// Pulls as the kubelet does; no distribution has it.
+const CRICTL: (&str, &str) = ("sigs.k8s.io/cri-tools/cmd/crictl", "v1.37.0");
+
 /// The distribution specification's own judge of registries; it has no releases.
 const CONFORMANCE: (&str, &str) =
     ("github.com/opencontainers/distribution-spec/conformance", "v0.0.0-20260831232431-97274622c111");
@@ -33,11 +36,13 @@ pub enum Tool {
     Kustomize,
     /// Asks a registry all that the OCI distribution specification demands.
     Conformance,
+    /// Asks a container runtime what Kubernetes would ask of it.
+    Crictl,
 }
 
 impl Tool {
     /// All of them, the one that is waited for most first.
-    pub const ALL: [Self; 4] = [Self::Cluster, Self::Helm, Self::Kustomize, Self::Conformance];
+    pub const ALL: [Self; 5] = [Self::Cluster, Self::Helm, Self::Kustomize, Self::Conformance, Self::Crictl];
 
     /// The name of its file.
     pub const fn name(self) -> &'static str {
@@ -46,6 +51,7 @@ impl Tool {
             Self::Helm => "helm",
             Self::Kustomize => "kustomize",
             Self::Conformance => "conformance",
+            Self::Crictl => "crictl",
         }
     }
 
@@ -59,6 +65,7 @@ impl Tool {
             Self::Helm => format!("helm-{}", HELM.1),
             Self::Kustomize => format!("kustomize-{}", KUSTOMIZE.1),
             Self::Conformance => format!("conformance-{}", CONFORMANCE.1),
+            Self::Crictl => format!("crictl-{}", CRICTL.1),
         };
         Ok(cache()?.join(folder).join(self.name()))
     }
@@ -121,6 +128,7 @@ impl Tool {
                 format!("-s -w -X sigs.k8s.io/kustomize/api/provenance.version=kustomize/{}", KUSTOMIZE.1)
             }
             Self::Conformance => "-s -w".to_owned(),
+            Self::Crictl => format!("-s -w -X sigs.k8s.io/cri-tools/pkg/version.Version={}", CRICTL.1),
         };
         match self {
             Self::Cluster => {
@@ -133,6 +141,7 @@ impl Tool {
             Self::Helm => install(&mut command, scratch, &stamp, HELM),
             Self::Kustomize => install(&mut command, scratch, &stamp, KUSTOMIZE),
             Self::Conformance => install(&mut command, scratch, &stamp, CONFORMANCE),
+            Self::Crictl => install(&mut command, scratch, &stamp, CRICTL),
         }
         Ok(command)
     }
@@ -142,6 +151,7 @@ impl Tool {
             Self::Cluster => "about 11 minutes of processor time, 3 GB of memory and of Go's own cache",
             Self::Helm => "about 7 minutes of processor time",
             Self::Kustomize => "about a minute of processor time",
+            Self::Crictl => "about two minutes of processor time",
             Self::Conformance => "seconds",
         }
     }

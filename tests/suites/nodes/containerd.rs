@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use consign_tests::images::run;
 use consign_tests::skip;
+use consign_tests::tools::Tool;
 
 use crate::release::Ward;
 use crate::world::{World, said};
@@ -86,7 +87,8 @@ impl<'a> Containerd<'a> {
     /// A pull as the kubelet makes it: through the plugin of Kubernetes.
     pub(crate) fn kubernetes_pull(&self, name: &str) -> Command {
         let socket = format!("unix://{}", self.root.join("run/containerd/containerd.sock").display());
-        let mut command = command(&self.entry, "crictl");
+        let program = Tool::Crictl.path().unwrap();
+        let mut command = command(&self.entry, program);
         command.args(["--runtime-endpoint", &socket, "--image-endpoint", &socket, "pull", name]);
         command
     }
@@ -106,12 +108,12 @@ impl Drop for Containerd<'_> {
     }
 }
 
-fn command(entry: &[std::ffi::OsString], program: &str) -> Command {
+fn command(entry: &[std::ffi::OsString], program: impl AsRef<std::ffi::OsStr>) -> Command {
     match entry.split_first() {
         None => Command::new(program),
         Some((first, rest)) => {
             let mut command = Command::new(first);
-            command.args(rest).arg(program);
+            command.args(rest).arg(program.as_ref());
             command
         }
     }
@@ -169,8 +171,9 @@ fn what_the_site_has_not_is_not_looked_for_upstream() {
 /// The same by the plugin of Kubernetes, which is told of hosts.toml by `config_path` alone.
 #[test]
 fn kubernetes_own_way_in_comes_from_the_site_and_nothing_asks_upstream() {
-    let installed = Command::new("crictl").arg("--version").output().is_ok();
-    if !skip::unless(installed, "crictl is not installed", "go install sigs.k8s.io/cri-tools/cmd/crictl@latest") {
+    let crictl = Tool::Crictl.get();
+    let why = crictl.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    if !skip::unless(crictl.is_ok(), &why, "install Go, which builds it once") {
         return;
     }
     let ward = Ward::new();
