@@ -45,7 +45,7 @@ pub(super) fn by_runtime(place: &Place, setup: &Setup, runtime: Runtime, canary:
 fn pull(way: &Way, setup: &Setup, runtime: Runtime, canary: &Reference) -> Vec<Proof> {
     let about = Some(runtime);
     let trap = if way.asks_itself {
-        Trap::set(&canary.host, &setup.servers)
+        Trap::set(&setup.servers)
     } else {
         Err(format!("{} lets a daemon ask; the registry's log shows what it was asked", way.by))
     };

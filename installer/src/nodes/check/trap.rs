@@ -1,18 +1,18 @@
-//! A place where every upstream host seems to be, for one pull: whoever asks upstream is heard, and gets nothing.
+//! A place where no name is known but those of the site's servers, for one pull: whoever asks for another is heard.
 //!
-//! The pull runs in a mount namespace with an `/etc/hosts` and an `/etc/resolv.conf` of ours. Upstream names lead to an
-//! address of this machine on which we listen; every other name is asked of a name server that is ours as well. So a
-//! pull that succeeds cannot have had anything from elsewhere by name, and one that tried is noticed.
+//! The pull runs in a mount namespace with an `/etc/hosts`, an `/etc/resolv.conf` and an `/etc/nsswitch.conf` of ours.
+//! The servers' names are in the first, all others are asked of a name server that is ours as well: it notes them and
+//! says that they do not exist. So a pull that succeeds cannot have had anything from elsewhere by name, and one that
+//! tried is noticed. No port but that of names is needed, for a node's others may be taken.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, TcpListener, ToSocketAddrs, UdpSocket};
+use std::net::{Ipv4Addr, ToSocketAddrs, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use consign_format::reference::DOCKER_HUB;
 use consign_registry::durable::write_file;
 
 use super::run::{Call, said};
@@ -22,35 +22,38 @@ use crate::nodes::Server;
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 67, 83, 1);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Binds the two files over those of the machine, in a namespace that ends with the program.
-const SCRIPT: &str = "mount --bind \"$1\" /etc/hosts && { [ ! -e /etc/resolv.conf ] || mount --bind \"$2\" /etc/resolv.conf; } \
-                      && shift 2 && exec \"$@\"";
+/// The files, each with what is in it but for names.
+const FILES: [(&str, &str); 3] = [
+    ("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+    ("resolv.conf", "nameserver 127.67.83.1\noptions timeout:1 attempts:1\n"),
+    ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
+];
+
+/// Binds the files over those of the machine, in a namespace that ends with the program. One that the machine has not
+/// needs no hiding.
+const SCRIPT: &str = "for name in hosts resolv.conf nsswitch.conf; do \
+                      [ ! -e /etc/$name ] || mount --bind \"$1/$name\" /etc/$name || exit 1; done; \
+                      shift && exec \"$@\"";
 
 /// The trap, until it is dropped.
 pub(super) struct Trap {
     files: tempfile::TempDir,
     asked: Arc<Mutex<BTreeSet<String>>>,
     stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Trap {
-    /// Sets it for an upstream host. An error says what is missing.
-    pub(super) fn set(host: &str, servers: &[Server]) -> Result<Self, String> {
+    /// Sets it. An error says what is missing.
+    pub(super) fn set(servers: &[Server]) -> Result<Self, String> {
         said("unshare", &["--mount", "--propagation", "private", "true"])
             .ok_or("a mount namespace cannot be had here (it takes root, and unshare of util-linux)")?;
         let files = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let put = |name: &str, text: &str| {
-            write_file(&files.path().join(name), text.as_bytes(), 0o644).map_err(|error| error.to_string())
-        };
-        put("hosts", &hosts_file(host, servers))?;
-        put("resolv.conf", &format!("nameserver {ADDRESS}\noptions timeout:1 attempts:1\n"))?;
-        let mut trap =
-            Trap { files, asked: Arc::default(), stop: Arc::new(AtomicBool::new(false)), threads: Vec::new() };
-        let port = host.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-        for port in [443, 80].into_iter().chain(port) {
-            trap.listen(port)?;
+        for (name, text) in FILES {
+            let text = if name == "hosts" { format!("{text}{}", names(servers)) } else { text.to_owned() };
+            write_file(&files.path().join(name), text.as_bytes(), 0o644).map_err(|error| error.to_string())?;
         }
+        let mut trap = Trap { files, asked: Arc::default(), stop: Arc::new(AtomicBool::new(false)), thread: None };
         trap.answer_names()?;
         Ok(trap)
     }
@@ -58,83 +61,54 @@ impl Trap {
     /// The call, inside.
     pub(super) fn around(&self, call: &Call) -> Call {
         let start = ["unshare", "--mount", "--propagation", "private", "sh", "-c", SCRIPT, "consign-site"];
-        let files = ["hosts", "resolv.conf"].map(|name| self.files.path().join(name).into_os_string());
-        let words = start.iter().map(Into::into).chain(files).chain(call.words.iter().cloned());
+        let files = self.files.path().as_os_str().to_owned();
+        let words = start.iter().map(Into::into).chain([files]).chain(call.words.iter().cloned());
         Call { words: words.collect(), environment: call.environment.clone() }
     }
 
-    /// What was asked of it so far.
+    /// The names that were asked for so far. Each is noted before it is answered, so none of a pull that has ended is
+    /// missing, if the one who asked waited for the answer.
     pub(super) fn asked(&self) -> Vec<String> {
-        // A connection is heard by the listener before the one who made it goes on, if not by our thread yet.
         std::thread::sleep(PAUSE * 5);
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-    }
-
-    fn listen(&mut self, port: u16) -> Result<(), String> {
-        let unusable = |error| format!("cannot listen on {ADDRESS}:{port}: {error}");
-        let listener = TcpListener::bind((ADDRESS, port)).map_err(unusable)?;
-        listener.set_nonblocking(true).map_err(unusable)?;
-        self.watch(move || match listener.accept() {
-            Ok(_) => Some(format!("port {port} of an upstream host")),
-            Err(_) => None,
-        });
-        Ok(())
     }
 
     fn answer_names(&mut self) -> Result<(), String> {
         let unusable = |error| format!("cannot listen on {ADDRESS}:53: {error}");
         let socket = UdpSocket::bind((ADDRESS, 53)).map_err(unusable)?;
-        socket.set_nonblocking(true).map_err(unusable)?;
-        self.watch(move || {
-            let mut packet = [0_u8; 512];
-            let (length, from) = socket.recv_from(&mut packet).ok()?;
-            let name = name_in(packet.get(12..length)?);
-            if let Some(flags) = packet.get_mut(2..4) {
-                // An answer, and the answer is that there is no such name (RFC 1035, 4.1.1).
-                flags.copy_from_slice(&[0x81, 0x83]);
-            }
-            let _ = socket.send_to(&packet[..length], from);
-            Some(format!("the name {name}"))
-        });
-        Ok(())
-    }
-
-    fn watch(&mut self, hear: impl Fn() -> Option<String> + Send + 'static) {
+        socket.set_read_timeout(Some(PAUSE)).map_err(unusable)?;
         let (asked, stop) = (Arc::clone(&self.asked), Arc::clone(&self.stop));
-        self.threads.push(std::thread::spawn(move || {
+        self.thread = Some(std::thread::spawn(move || {
+            let mut packet = [0_u8; 512];
             while !stop.load(Ordering::Relaxed) {
-                match hear() {
-                    Some(what) => drop(asked.lock().unwrap_or_else(PoisonError::into_inner).insert(what)),
-                    None => std::thread::sleep(PAUSE),
-                }
+                let Ok((length @ 12.., from)) = socket.recv_from(&mut packet) else { continue };
+                asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name_in(&packet[12..length]));
+                // An answer, and the answer is that there is no such name (RFC 1035, 4.1.1).
+                packet[2..4].copy_from_slice(&[0x81, 0x83]);
+                let _ = socket.send_to(&packet[..length], from);
             }
         }));
+        Ok(())
     }
 }
 
 impl Drop for Trap {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
+        if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// The names of servers as they are now; the upstream's names in the trap.
-fn hosts_file(host: &str, servers: &[Server]) -> String {
-    let mut out = "127.0.0.1 localhost\n::1 localhost\n".to_owned();
+/// The names of servers, as they are now.
+fn names(servers: &[Server]) -> String {
+    let mut out = String::new();
     for server in servers {
         let name = server.host();
         for address in (name, 0).to_socket_addrs().into_iter().flatten() {
             let _ = writeln!(out, "{} {name}", address.ip());
         }
-    }
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let hub: &[&str] =
-        if name == DOCKER_HUB { &["registry-1.docker.io", "index.docker.io", "auth.docker.io"] } else { &[] };
-    for upstream in std::iter::once(&name).chain(hub) {
-        let _ = writeln!(out, "{ADDRESS} {upstream}");
     }
     out
 }
@@ -156,13 +130,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn upstream_names_lead_into_the_trap_and_servers_stay_where_they_are() {
-        let servers = ["https://localhost:5000".parse().unwrap(), "https://127.0.0.1:5000".parse().unwrap()];
-        let file = hosts_file("docker.io", &servers);
-        for line in ["127.0.0.1 localhost", "127.67.83.1 docker.io", "127.67.83.1 registry-1.docker.io"] {
-            assert!(file.lines().any(|found| found == line), "{line} in\n{file}");
-        }
-        assert!(hosts_file("corp.example:5000", &servers).ends_with("127.67.83.1 corp.example\n"));
+    fn servers_stay_where_they_are_and_the_name_server_is_ours() {
+        let servers = ["https://localhost:5000".parse().unwrap(), "https://absent.invalid:5000".parse().unwrap()];
+        assert!(names(&servers).lines().any(|line| line == "127.0.0.1 localhost"), "{}", names(&servers));
+        assert!(!names(&servers).contains("absent"));
+        assert!(FILES[1].1.contains(&format!("nameserver {ADDRESS}\n")));
     }
 
     #[test]
