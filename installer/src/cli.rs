@@ -21,6 +21,7 @@ mod enrol;
 mod explain;
 mod gc;
 mod install;
+mod nodes;
 mod receipts;
 mod registry;
 mod runtime;
@@ -38,6 +39,7 @@ the signed one, loads the site's registry, applies the desired state, and hands 
   consign-site enrol --root FILE --root-sha256 HEX --site NAME    once: whom this site trusts
   consign-site install /media/usb                                 verify, load, apply, wait, receipt
   consign-site serve                                              the registry that nodes pull from
+  consign-site nodes write --server https://REGISTRY:PORT         lets this node pull from it
   consign-site status                                             what runs, how the last run went
   consign-site receipts export DIR                                what to carry back
 
@@ -78,6 +80,7 @@ enum Command {
     Registry(registry::Arguments),
     Gc(gc::Arguments),
     Store(store::Arguments),
+    Nodes(nodes::Arguments),
     Receipts(receipts::Arguments),
     Upgrade(upgrade::Arguments),
     Explain(explain::Arguments),
@@ -142,6 +145,7 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
             Command::Registry(arguments) => registry::run(&context, &arguments),
             Command::Gc(arguments) => gc::run(&context, &arguments),
             Command::Store(arguments) => store::run(&context, &arguments),
+            Command::Nodes(arguments) => nodes::run(&context, &arguments),
             Command::Receipts(arguments) => receipts::run(&context, &arguments),
             Command::Upgrade(arguments) => upgrade::run(&context, &arguments),
             Command::Explain(arguments) => explain::run(&context, &arguments),

@@ -11,8 +11,10 @@ use crate::allow::Allow;
 use crate::store::StoreError;
 use crate::store::state_file::read_bytes;
 
+mod nodes;
 mod registry;
 
+pub use nodes::NodesConfig;
 pub use registry::{ExistingRegistry, LoginFile, RegistryConfig};
 
 /// No configuration is this long.
@@ -48,6 +50,9 @@ pub struct SiteConfig {
     pub allow: Allow,
     /// The registry that nodes pull from.
     pub registry: RegistryConfig,
+    /// The nodes.
+    #[serde(skip_serializing_if = "NodesConfig::is_unsaid")]
+    pub nodes: NodesConfig,
 }
 
 impl Default for SiteConfig {
@@ -59,6 +64,7 @@ impl Default for SiteConfig {
             require_scan: false,
             allow: Allow::default(),
             registry: RegistryConfig::default(),
+            nodes: NodesConfig::default(),
         }
     }
 }

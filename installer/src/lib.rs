@@ -17,6 +17,7 @@ pub mod images;
 pub mod install_bundle;
 pub mod load;
 pub mod medium;
+pub mod nodes;
 pub mod open;
 pub mod receipts;
 pub mod scan;

@@ -13,13 +13,14 @@ use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::{Descriptor, Digest};
 use consign_registry::serve::{Content, ContentError, Shelf, Users, UsersError};
 
-use crate::config::RegistryConfig;
+use crate::config::{RegistryConfig, SiteConfig};
+use crate::nodes::servers;
 use crate::site::Site;
 use crate::store::products::ProductState;
 use crate::store::state_file::read_bytes;
 use crate::store::{Store, StoreError, lock};
+use crate::tls::Authority;
 use crate::tls::certificates::{Place, server_config};
-use crate::tls::{Authority, TlsError};
 
 /// No file of users is this long.
 const USERS_LIMIT: u64 = 1 << 20;
@@ -206,8 +207,8 @@ pub fn users_text(path: &Path) -> Result<Option<String>, StoreError> {
 
 /// What the registry speaks TLS with: the administrator's certificate, or one by the site's own authority, which is made
 /// now where there is none for these names yet.
-pub fn tls(site: &Site, config: &RegistryConfig, on_problem: OnProblem) -> Result<Arc<rustls::ServerConfig>, Failure> {
-    let place = match (&config.certificate, &config.key) {
+pub fn tls(site: &Site, config: &SiteConfig, on_problem: OnProblem) -> Result<Arc<rustls::ServerConfig>, Failure> {
+    let place = match (&config.registry.certificate, &config.registry.key) {
         (Some(certificate), Some(key)) => Place::Files { certificate: certificate.clone(), key: key.clone() },
         (None, None) => {
             certify(site, config)?;
@@ -218,13 +219,19 @@ pub fn tls(site: &Site, config: &RegistryConfig, on_problem: OnProblem) -> Resul
     Ok(server_config(place, on_problem)?)
 }
 
-/// Sees to it that there is a certificate for the names of this machine and of the configuration.
-pub fn certify(site: &Site, config: &RegistryConfig) -> Result<(), TlsError> {
-    let mut names = config.names.clone();
+/// Sees to it that there is a certificate for the names of this machine, and for those that nodes are told.
+///
+/// # Errors
+/// `Failure`: the files of the authority are damaged, another run holds the lock, a server of `[nodes]` is none.
+pub fn certify(site: &Site, config: &SiteConfig) -> Result<(), Failure> {
+    let mut names = config.registry.names.clone();
+    let servers = servers::parse(&config.nodes.servers, config.nodes.plain_http)?;
+    names.extend(servers.iter().map(|server| server.host().trim_matches(['[', ']']).to_owned()));
     names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
     names.extend(rustix::system::uname().nodename().to_str().ok().filter(|name| is_name(name)).map(str::to_owned));
-    if !config.listen.ip().is_unspecified() {
-        names.insert(config.listen.ip().to_string());
+    let listen = config.registry.listen.ip();
+    if !listen.is_unspecified() {
+        names.insert(listen.to_string());
     }
     // Reading asks for no lock: a registry starts while an install is under way.
     if let Some(authority) = Authority::read(&site.store)?

@@ -18,6 +18,9 @@ const HELM: (&str, &str) = ("helm.sh/helm/v4/cmd/helm", "v4.3.1");
 // The newest that Go 1.26 builds: 5.8.3 asks for 1.27.
 const KUSTOMIZE: (&str, &str) = ("sigs.k8s.io/kustomize/kustomize/v5", "v5.8.2");
 
+/// Pulls as the kubelet does; no distribution has it.
+const CRICTL: (&str, &str) = ("sigs.k8s.io/cri-tools/cmd/crictl", "v1.37.0");
+
 /// The distribution specification's own judge of registries; it has no releases.
 const CONFORMANCE: (&str, &str) =
     ("github.com/opencontainers/distribution-spec/conformance", "v0.0.0-20260831232431-97274622c111");
@@ -54,11 +57,13 @@ pub enum Tool {
     Containerd,
     /// Its client.
     Ctr,
+    /// Asks a container runtime what Kubernetes would ask of it.
+    Crictl,
 }
 
 impl Tool {
     /// All of them, the one that is waited for most first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Cluster,
         Self::Helm,
         Self::Kustomize,
@@ -67,6 +72,7 @@ impl Tool {
         Self::Oras,
         Self::Containerd,
         Self::Ctr,
+        Self::Crictl,
         Self::Conformance,
     ];
 
@@ -82,6 +88,7 @@ impl Tool {
             Self::Oras => "oras",
             Self::Containerd => "containerd",
             Self::Ctr => "ctr",
+            Self::Crictl => "crictl",
         }
     }
 
@@ -101,6 +108,7 @@ impl Tool {
             // A folder each: only these are run, never found on a path.
             Self::Containerd => format!("containerd-{}", CONTAINERD.1),
             Self::Ctr => format!("ctr-{}", CTR.1),
+            Self::Crictl => format!("crictl-{}", CRICTL.1),
         };
         Ok(cache()?.join(folder).join(self.name()))
     }
@@ -162,6 +170,7 @@ impl Tool {
             Self::Kustomize => {
                 format!("-s -w -X sigs.k8s.io/kustomize/api/provenance.version=kustomize/{}", KUSTOMIZE.1)
             }
+            Self::Crictl => format!("-s -w -X sigs.k8s.io/cri-tools/pkg/version.Version={}", CRICTL.1),
             _ => "-s -w".to_owned(),
         };
         match self {
@@ -180,6 +189,7 @@ impl Tool {
             Self::Oras => install(&mut command, scratch, &stamp, ORAS),
             Self::Containerd => install(&mut command, scratch, &stamp, CONTAINERD),
             Self::Ctr => install(&mut command, scratch, &stamp, CTR),
+            Self::Crictl => install(&mut command, scratch, &stamp, CRICTL),
         }
         Ok(command)
     }
@@ -189,6 +199,7 @@ impl Tool {
             Self::Cluster => "about 11 minutes of processor time, 3 GB of memory and of Go's own cache",
             Self::Helm => "about 7 minutes of processor time",
             Self::Kustomize => "about a minute of processor time",
+            Self::Crictl => "about two minutes of processor time",
             Self::Conformance => "seconds",
             Self::Distribution | Self::Crane | Self::Oras | Self::Containerd | Self::Ctr => {
                 "about a minute of processor time"

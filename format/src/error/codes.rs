@@ -182,6 +182,22 @@ codes! {
     /// The registry cannot listen on its address.
     CANNOT_LISTEN = "cannot-listen" => Registry;
 
+    // ---- the nodes of a site (installer/src/nodes)
+    /// Where nodes should look is not said, or in a way that cannot be meant.
+    NODE_SERVERS = "node-servers" => Usage;
+    /// No container runtime was found, or not the one that was named.
+    NO_RUNTIME = "no-runtime" => Missing;
+    /// A file that would be written is there, and somebody else made it.
+    NODE_FILE_FOREIGN = "node-file-foreign" => Policy;
+    /// A file of ours was changed by hand since.
+    NODE_FILE_CHANGED = "node-file-changed" => Policy;
+    /// The runtime's own configuration contradicts what nodes need.
+    NODE_CONFLICT = "node-conflict" => Policy;
+    /// A runtime did not take its new configuration over.
+    NODE_RESTART = "node-restart" => Failed;
+    /// A check found that a node would not get its images from this site.
+    NODE_CHECK = "node-check" => Registry;
+
     // ---- what a release is made of: source, rendering, objects
     /// The Git repository cannot be reached or read.
     SOURCE_UNREACHABLE = "source-unreachable" => Failed;

@@ -96,7 +96,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
         Command::User { name, remove } => user(context, name, *remove),
         Command::Ca(CaCommand::Show) => {
             let site = Site::open(context.store.clone())?;
-            certify(&site, &context.config()?.registry)?;
+            certify(&site, &context.config()?)?;
             shown(context, &site)
         }
         Command::Ca(CaCommand::Rotate) => {

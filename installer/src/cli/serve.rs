@@ -57,24 +57,24 @@ impl Coded for Stopped {
 
 pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Failure> {
     let site = Site::open(context.store.clone())?;
-    let mut config = context.config()?.registry;
-    config.listen = arguments.listen.unwrap_or(config.listen);
-    config.plain_http |= arguments.plain_http;
+    let mut config = context.config()?;
+    config.registry.listen = arguments.listen.unwrap_or(config.registry.listen);
+    config.registry.plain_http |= arguments.plain_http;
     let on_problem: OnProblem = Arc::new(|text: &str| line(&format!("warning: {}", text.escape_default())));
-    let tls = if config.plain_http { None } else { Some(tls(&site, &config, Arc::clone(&on_problem))?) };
+    let tls = if config.registry.plain_http { None } else { Some(tls(&site, &config, Arc::clone(&on_problem))?) };
     let on_event = arguments.access_log.then(|| Arc::new(log) as OnEvent);
     let connections = connections();
     let options = ServeOptions {
         tls,
-        users: users(&config)?,
+        users: users(&config.registry)?,
         on_event,
         connections,
         connections_per_address: connections / 4,
         ..ServeOptions::default()
     };
     runtime::block_on_threads(async {
-        let listener = listen(config.listen).await?;
-        let listen = listener.local_addr().unwrap_or(config.listen);
+        let listener = listen(config.registry.listen).await?;
+        let listen = listener.local_addr().unwrap_or(config.registry.listen);
         let tls = options.tls.is_some();
         if !tls && !listen.ip().is_loopback() {
             on_problem("other machines reach this registry, and it is served without TLS");
