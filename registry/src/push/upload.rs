@@ -13,6 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use url::Url;
 
 use super::error::PushError;
+use super::fill::has_blob;
 use super::login::Scope;
 use super::wire::{Stalled, Trouble, Wire};
 use crate::BlobFolder;
@@ -59,6 +60,14 @@ struct Session {
     piece: Option<u64>,
 }
 
+/// What asking for a mount came to.
+enum Mount {
+    Done,
+    /// It will not, and has opened an upload instead.
+    Opened(Session),
+    Refused,
+}
+
 /// What one request of an upload came to.
 enum Step {
     Done,
@@ -81,9 +90,9 @@ pub(super) async fn upload(
     let mut upload = Upload { wire, repository, blob, blobs, what, scope, tell, told: 0 };
     if let Some(from) = from {
         match upload.mount(from).await? {
-            Ok(()) => return Ok(Came::Mounted),
-            Err(Some(session)) => return upload.send(session).await,
-            Err(None) => {}
+            Mount::Done => return Ok(Came::Mounted),
+            Mount::Opened(session) => return upload.send(session).await,
+            Mount::Refused => {}
         }
     }
     let session = upload.open(None).await?;
@@ -91,8 +100,8 @@ pub(super) async fn upload(
 }
 
 impl Upload<'_> {
-    /// Asks the registry to take it from another repository. `Err`: it will not, and may have opened an upload.
-    async fn mount(&self, from: &str) -> Result<Result<(), Option<Session>>, PushError> {
+    /// Asks the registry to take it from another repository.
+    async fn mount(&self, from: &str) -> Result<Mount, PushError> {
         let mut url = self.wire.url(&self.what, &format!("{}/blobs/uploads/", self.repository))?;
         let digest = self.blob.digest.to_string();
         url.query_pairs_mut().append_pair("mount", &digest).append_pair("from", from);
@@ -100,13 +109,13 @@ impl Upload<'_> {
         let post = |client: &reqwest::Client| client.post(url.clone()).header(CONTENT_LENGTH, 0);
         let response = match self.wire.ask(&self.what, &scope, post).await {
             // Whoever may not read the other repository may still push into this one.
-            Err(PushError::Unauthorized { .. }) => return Ok(Err(None)),
+            Err(PushError::Unauthorized { .. }) => return Ok(Mount::Refused),
             other => other?,
         };
         match response.status() {
-            StatusCode::CREATED => Ok(Ok(())),
-            StatusCode::ACCEPTED => Ok(Err(Some(self.session(&response, None)?))),
-            _ => Ok(Err(None)),
+            StatusCode::CREATED => Ok(Mount::Done),
+            StatusCode::ACCEPTED => Ok(Mount::Opened(self.session(&response, None)?)),
+            _ => Ok(Mount::Refused),
         }
     }
 
@@ -131,16 +140,16 @@ impl Upload<'_> {
         loop {
             let before = session.offset;
             match self.step(&session, &mut renewed).await? {
-                Step::Done => {
-                    // The answer may be here before the last count is.
-                    self.tell(self.blob.size);
-                    return Ok(Came::Sent);
-                }
+                Step::Done => return Ok(self.done()),
                 Step::On(next) => (session, renewed) = (next, false),
                 Step::TooLarge => session = self.open(Some(PIECE)).await?,
                 Step::Stopped(Trouble::Renewed) => {}
                 Step::Stopped(trouble) => {
                     self.wire.wait(&self.what, &mut tries, trouble).await?;
+                    // It may be that only the answer was lost.
+                    if has_blob(self.wire, self.repository, &self.blob.digest, self.blob.size).await? {
+                        return Ok(self.done());
+                    }
                     session = self.resume(&session).await?;
                 }
             }
@@ -148,6 +157,12 @@ impl Upload<'_> {
                 tries.went_forward();
             }
         }
+    }
+
+    fn done(&mut self) -> Came {
+        // The last answer may be here before the last count is.
+        self.tell(self.blob.size);
+        Came::Sent
     }
 
     /// The next request, and what its answer means.
@@ -167,7 +182,7 @@ impl Upload<'_> {
             }
             413 if session.piece.is_none() => Ok(Step::TooLarge),
             // It has another idea of how far we are, or has forgotten all: as good as cut.
-            404 | 416 if !is_last => Ok(Step::Stopped(Trouble::Passing(None, Box::new(Lost(response.status()))))),
+            404 | 416 => Ok(Step::Stopped(Trouble::Passing(None, Box::new(Lost(response.status()))))),
             _ => Err(self.refused(response).await),
         }
     }
