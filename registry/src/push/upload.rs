@@ -3,15 +3,15 @@
 //! The first try is one request with everything (POST, then PUT), which every registry knows and most clients do. If
 //! it is cut, or a proxy finds it too large, the registry is asked how far it came, and the rest goes in pieces.
 
-use std::io::{Seek, SeekFrom};
 use std::time::Duration;
 
 use consign_format::Descriptor;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, RANGE};
 use reqwest::{RequestBuilder, Response, StatusCode};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 use url::Url;
 
+use super::body::{content, next};
 use super::error::PushError;
 use super::fill::has_blob;
 use super::login::Scope;
@@ -24,8 +24,6 @@ const PIECE: u64 = 16 << 20;
 const LARGEST_PIECE: u64 = 1 << 30;
 /// When all is sent a registry may still have to move it; this many times the usual patience.
 const SETTLING: u32 = 10;
-/// Bytes read from a file at once.
-const BUFFER: usize = 128 << 10;
 
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
@@ -226,8 +224,11 @@ impl Upload<'_> {
     ) -> Result<Response, Trouble> {
         let (sent, mut moved) = unbounded_channel();
         let request = request.header(CONTENT_LENGTH, to - from);
-        let request =
-            if from == to { request } else { request.body(self.stream(from, to, sent).map_err(Trouble::Final)?) };
+        let request = if from == to {
+            request
+        } else {
+            request.body(content(self.blobs, self.blob, from, to, sent).map_err(|error| Trouble::Final(error.into()))?)
+        };
         let (wire, what, scope) = (self.wire, self.what.clone(), self.scope.clone());
         let sending = wire.once(&what, &scope, request, Duration::MAX, renewed);
         tokio::pin!(sending);
@@ -250,14 +251,6 @@ impl Upload<'_> {
             (self.tell)(position - self.told);
             self.told = position;
         }
-    }
-
-    fn stream(&self, from: u64, to: u64, sent: UnboundedSender<u64>) -> Result<reqwest::Body, PushError> {
-        let mut file = self.blobs.open_blob(&self.blob.digest)?;
-        let source = |source| crate::BlobError::Source { digest: self.blob.digest, source };
-        file.seek(SeekFrom::Start(from)).map_err(source)?;
-        let state = (tokio::fs::File::from_std(file), to - from, sent);
-        Ok(reqwest::Body::wrap_stream(futures_util::stream::try_unfold(state, read_some)))
     }
 
     fn end_of_piece(&self, session: &Session) -> u64 {
@@ -291,32 +284,6 @@ const OCTETS: &str = "application/octet-stream";
 #[derive(Debug, thiserror::Error)]
 #[error("it answered {0} in the middle of an upload")]
 struct Lost(StatusCode);
-
-/// The next count; never ready again once there is none, so that the answer is waited for.
-async fn next(moved: &mut UnboundedReceiver<u64>) -> Option<u64> {
-    match moved.recv().await {
-        None => std::future::pending().await,
-        some => some,
-    }
-}
-
-async fn read_some(
-    (mut file, left, sent): (tokio::fs::File, u64, UnboundedSender<u64>),
-) -> std::io::Result<Option<(Vec<u8>, (tokio::fs::File, u64, UnboundedSender<u64>))>> {
-    use tokio::io::AsyncReadExt as _;
-    if left == 0 {
-        return Ok(None);
-    }
-    let mut buffer = vec![0; usize::try_from(left).unwrap_or(BUFFER).min(BUFFER)];
-    let count = file.read(&mut buffer).await?;
-    if count == 0 {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    }
-    buffer.truncate(count);
-    // Nobody counts any more when the request was given up.
-    let _ = sent.send(count as u64);
-    Ok(Some((buffer, (file, left - count as u64, sent))))
-}
 
 /// The N of `Range: 0-N`.
 fn last_byte(response: &Response) -> Option<u64> {
