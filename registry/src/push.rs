@@ -19,6 +19,7 @@ use crate::BlobFolder;
 use crate::client::OptionsError;
 
 mod address;
+mod body;
 mod error;
 mod fill;
 mod login;

@@ -10,6 +10,8 @@
 
 #[path = "push/faults.rs"]
 mod faults;
+#[path = "push/going_back.rs"]
+mod going_back;
 #[path = "push/goods.rs"]
 mod goods;
 #[path = "push/refusals.rs"]

@@ -28,19 +28,8 @@ pub(super) async fn activate<H: Handoff>(
     let mut tell = teller(run.progress);
     // Refuses before the first write; the current release stays what it is, the new one stays staged.
     handoff.plan(desired, &policy, &mut tell).await?;
-    if let (Some(registry), Some(back_to)) = (run.registry, back_to(&run.product, &run.release)) {
-        registry.check_previous(&run.site.store, &run.product.product, &back_to).await?;
-    }
-    let before = run.product.clone();
+    let before = switch(run).await?;
     let already_current = before.confirmed().is_some_and(|release| release.digest == run.release.digest);
-    run.product.activate();
-    run.write_product()?;
-    run.steps.begin("apply")?;
-    if let Err(error) = run.move_tags(&run.release).await {
-        run.steps.failed(&error.to_string())?;
-        take_back(run, before).await?;
-        return Err(error.into());
-    }
     let changes = match handoff.apply(desired, &policy, &mut tell).await {
         Ok(changes) => changes,
         Err(Stopped { failure, changes }) => {
@@ -70,6 +59,26 @@ pub(super) async fn activate<H: Handoff>(
     run.steps.end()?;
     let finished = settle(run, handoff.name(), changes, health, already_current)?;
     Ok(collect_dropped(run, finished).await)
+}
+
+/// Makes the staged release the current one, unconfirmed, and lets the tags of a registry that the site already has
+/// follow. Returns what the product was before. Without a way back in that registry nothing is switched.
+async fn switch(run: &mut Run<'_>) -> Result<ProductState, Failure> {
+    if let (Some(registry), Some(back_to)) = (run.registry, back_to(&run.product, &run.release)) {
+        registry.check_previous(&run.site.store, &run.product.product, &back_to).await?;
+    }
+    let before = run.product.clone();
+    run.product.activate();
+    run.write_product()?;
+    run.steps.begin("apply")?;
+    match run.move_tags(&run.release).await {
+        Ok(()) => Ok(before),
+        Err(error) => {
+            run.steps.failed(&error.to_string())?;
+            take_back(run, before).await?;
+            Err(error.into())
+        }
+    }
 }
 
 /// Nothing was applied: the product is what it was before, and so are the tags as far as the registry can be reached.

@@ -172,7 +172,7 @@ pub(super) async fn missing(wire: &Wire<'_>, plan: &Plan) -> Result<Vec<String>,
 }
 
 /// Whether a repository has a blob of this size.
-async fn has_blob(wire: &Wire<'_>, repository: &str, digest: &Digest, size: u64) -> Result<bool, PushError> {
+pub(super) async fn has_blob(wire: &Wire<'_>, repository: &str, digest: &Digest, size: u64) -> Result<bool, PushError> {
     let what = format!("look for blob {digest} in {repository}");
     let url = wire.url(&what, &format!("{repository}/blobs/{digest}"))?;
     let response = wire.ask(&what, &Scope::pull(repository), |client| client.head(url.clone())).await?;

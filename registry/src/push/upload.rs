@@ -3,16 +3,17 @@
 //! The first try is one request with everything (POST, then PUT), which every registry knows and most clients do. If
 //! it is cut, or a proxy finds it too large, the registry is asked how far it came, and the rest goes in pieces.
 
-use std::io::{Seek, SeekFrom};
 use std::time::Duration;
 
 use consign_format::Descriptor;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, RANGE};
 use reqwest::{RequestBuilder, Response, StatusCode};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 use url::Url;
 
+use super::body::{content, next};
 use super::error::PushError;
+use super::fill::has_blob;
 use super::login::Scope;
 use super::wire::{Stalled, Trouble, Wire};
 use crate::BlobFolder;
@@ -23,8 +24,6 @@ const PIECE: u64 = 16 << 20;
 const LARGEST_PIECE: u64 = 1 << 30;
 /// When all is sent a registry may still have to move it; this many times the usual patience.
 const SETTLING: u32 = 10;
-/// Bytes read from a file at once.
-const BUFFER: usize = 128 << 10;
 
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
@@ -59,6 +58,14 @@ struct Session {
     piece: Option<u64>,
 }
 
+/// What asking for a mount came to.
+enum Mount {
+    Done,
+    /// It will not, and has opened an upload instead.
+    Opened(Session),
+    Refused,
+}
+
 /// What one request of an upload came to.
 enum Step {
     Done,
@@ -81,9 +88,9 @@ pub(super) async fn upload(
     let mut upload = Upload { wire, repository, blob, blobs, what, scope, tell, told: 0 };
     if let Some(from) = from {
         match upload.mount(from).await? {
-            Ok(()) => return Ok(Came::Mounted),
-            Err(Some(session)) => return upload.send(session).await,
-            Err(None) => {}
+            Mount::Done => return Ok(Came::Mounted),
+            Mount::Opened(session) => return upload.send(session).await,
+            Mount::Refused => {}
         }
     }
     let session = upload.open(None).await?;
@@ -91,8 +98,8 @@ pub(super) async fn upload(
 }
 
 impl Upload<'_> {
-    /// Asks the registry to take it from another repository. `Err`: it will not, and may have opened an upload.
-    async fn mount(&self, from: &str) -> Result<Result<(), Option<Session>>, PushError> {
+    /// Asks the registry to take it from another repository.
+    async fn mount(&self, from: &str) -> Result<Mount, PushError> {
         let mut url = self.wire.url(&self.what, &format!("{}/blobs/uploads/", self.repository))?;
         let digest = self.blob.digest.to_string();
         url.query_pairs_mut().append_pair("mount", &digest).append_pair("from", from);
@@ -100,13 +107,13 @@ impl Upload<'_> {
         let post = |client: &reqwest::Client| client.post(url.clone()).header(CONTENT_LENGTH, 0);
         let response = match self.wire.ask(&self.what, &scope, post).await {
             // Whoever may not read the other repository may still push into this one.
-            Err(PushError::Unauthorized { .. }) => return Ok(Err(None)),
+            Err(PushError::Unauthorized { .. }) => return Ok(Mount::Refused),
             other => other?,
         };
         match response.status() {
-            StatusCode::CREATED => Ok(Ok(())),
-            StatusCode::ACCEPTED => Ok(Err(Some(self.session(&response, None)?))),
-            _ => Ok(Err(None)),
+            StatusCode::CREATED => Ok(Mount::Done),
+            StatusCode::ACCEPTED => Ok(Mount::Opened(self.session(&response, None)?)),
+            _ => Ok(Mount::Refused),
         }
     }
 
@@ -131,16 +138,16 @@ impl Upload<'_> {
         loop {
             let before = session.offset;
             match self.step(&session, &mut renewed).await? {
-                Step::Done => {
-                    // The answer may be here before the last count is.
-                    self.tell(self.blob.size);
-                    return Ok(Came::Sent);
-                }
+                Step::Done => return Ok(self.done()),
                 Step::On(next) => (session, renewed) = (next, false),
                 Step::TooLarge => session = self.open(Some(PIECE)).await?,
                 Step::Stopped(Trouble::Renewed) => {}
                 Step::Stopped(trouble) => {
                     self.wire.wait(&self.what, &mut tries, trouble).await?;
+                    // It may be that only the answer was lost.
+                    if has_blob(self.wire, self.repository, &self.blob.digest, self.blob.size).await? {
+                        return Ok(self.done());
+                    }
                     session = self.resume(&session).await?;
                 }
             }
@@ -148,6 +155,12 @@ impl Upload<'_> {
                 tries.went_forward();
             }
         }
+    }
+
+    fn done(&mut self) -> Came {
+        // The last answer may be here before the last count is.
+        self.tell(self.blob.size);
+        Came::Sent
     }
 
     /// The next request, and what its answer means.
@@ -167,7 +180,7 @@ impl Upload<'_> {
             }
             413 if session.piece.is_none() => Ok(Step::TooLarge),
             // It has another idea of how far we are, or has forgotten all: as good as cut.
-            404 | 416 if !is_last => Ok(Step::Stopped(Trouble::Passing(None, Box::new(Lost(response.status()))))),
+            404 | 416 => Ok(Step::Stopped(Trouble::Passing(None, Box::new(Lost(response.status()))))),
             _ => Err(self.refused(response).await),
         }
     }
@@ -211,8 +224,11 @@ impl Upload<'_> {
     ) -> Result<Response, Trouble> {
         let (sent, mut moved) = unbounded_channel();
         let request = request.header(CONTENT_LENGTH, to - from);
-        let request =
-            if from == to { request } else { request.body(self.stream(from, to, sent).map_err(Trouble::Final)?) };
+        let request = if from == to {
+            request
+        } else {
+            request.body(content(self.blobs, self.blob, from, to, sent).map_err(|error| Trouble::Final(error.into()))?)
+        };
         let (wire, what, scope) = (self.wire, self.what.clone(), self.scope.clone());
         let sending = wire.once(&what, &scope, request, Duration::MAX, renewed);
         tokio::pin!(sending);
@@ -235,14 +251,6 @@ impl Upload<'_> {
             (self.tell)(position - self.told);
             self.told = position;
         }
-    }
-
-    fn stream(&self, from: u64, to: u64, sent: UnboundedSender<u64>) -> Result<reqwest::Body, PushError> {
-        let mut file = self.blobs.open_blob(&self.blob.digest)?;
-        let source = |source| crate::BlobError::Source { digest: self.blob.digest, source };
-        file.seek(SeekFrom::Start(from)).map_err(source)?;
-        let state = (tokio::fs::File::from_std(file), to - from, sent);
-        Ok(reqwest::Body::wrap_stream(futures_util::stream::try_unfold(state, read_some)))
     }
 
     fn end_of_piece(&self, session: &Session) -> u64 {
@@ -276,32 +284,6 @@ const OCTETS: &str = "application/octet-stream";
 #[derive(Debug, thiserror::Error)]
 #[error("it answered {0} in the middle of an upload")]
 struct Lost(StatusCode);
-
-/// The next count; never ready again once there is none, so that the answer is waited for.
-async fn next(moved: &mut UnboundedReceiver<u64>) -> Option<u64> {
-    match moved.recv().await {
-        None => std::future::pending().await,
-        some => some,
-    }
-}
-
-async fn read_some(
-    (mut file, left, sent): (tokio::fs::File, u64, UnboundedSender<u64>),
-) -> std::io::Result<Option<(Vec<u8>, (tokio::fs::File, u64, UnboundedSender<u64>))>> {
-    use tokio::io::AsyncReadExt as _;
-    if left == 0 {
-        return Ok(None);
-    }
-    let mut buffer = vec![0; usize::try_from(left).unwrap_or(BUFFER).min(BUFFER)];
-    let count = file.read(&mut buffer).await?;
-    if count == 0 {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    }
-    buffer.truncate(count);
-    // Nobody counts any more when the request was given up.
-    let _ = sent.send(count as u64);
-    Ok(Some((buffer, (file, left - count as u64, sent))))
-}
 
 /// The N of `Range: 0-N`.
 fn last_byte(response: &Response) -> Option<u64> {

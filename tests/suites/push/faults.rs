@@ -126,6 +126,25 @@ async fn whatever_is_lost_the_content_is_whole() {
     }
 }
 
+/// What is there although nobody said so is not sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_lost_costs_no_second_upload() {
+    if !can_run() {
+        return;
+    }
+    let registry = newest(Options::default());
+    let proxy = Meddler::before(&registry.address(), |asked| match asked.method.as_str() {
+        "PUT" => Fate::LoseAnswer,
+        _ => Fate::Pass,
+    });
+    let (goods, patience) = (Goods::large(MIB), Hasty::default());
+    // No manifest is ever acknowledged, so it ends in an error; the blobs are there by then.
+    let error = goods.push(&target(&proxy.address(), &patience)).await.unwrap_err();
+    assert!(error.to_string().contains("push project/site/quay.io/team/large:sha256:"), "{error}");
+    let uploads = proxy.asked().iter().filter(|asked| asked.method == "POST").count();
+    assert_eq!(uploads, goods.plan().places().count(), "a blob was sent twice");
+}
+
 /// A proxy that takes no large requests gets small ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_large_goes_in_pieces() {
