@@ -193,6 +193,10 @@ pub struct FileEntry {
     /// The mode in octal. Write it in quotes.
     #[serde(default = "plain_mode")]
     pub mode: String,
+    /// Whose the file is at the site: `USER` or `USER:GROUP`, each a number or a name that is known there. Only a site
+    /// that runs as root can give a file away; without it, the file is of whoever runs `consign-site`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// For a `consign-site`: its platform and version. `consign-site upgrade` takes it out of the bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installer: Option<Installer>,

@@ -252,6 +252,7 @@ fn release(
     let file = |file: &Measured| File {
         to: file.to.clone(),
         mode: file.mode.clone(),
+        owner: file.owner.clone(),
         digest: file.digest,
         installer: file.installer.clone(),
     };

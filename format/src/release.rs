@@ -166,6 +166,9 @@ pub struct File {
     pub to: String,
     /// The mode in octal, such as `0755`.
     pub mode: String,
+    /// Whose it is: `USER` or `USER:GROUP`, each a number or a name; without it, of whoever places it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// The content, among `blobs`.
     pub digest: Digest,
     /// Said of a `consign-site`: which one it is. Only `consign-site upgrade` puts it into its place.

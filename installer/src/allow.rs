@@ -13,6 +13,9 @@ use serde_json::Value;
 /// The kind whose objects are namespaces.
 const NAMESPACE: &str = "Namespace";
 
+/// Where no file of a release is ever placed, whatever the administrator says: our own folders, and what is no disk.
+const NEVER: &[&str] = &["/var/lib/consign", "/etc/consign", "/proc", "/sys", "/dev"];
+
 /// The table `[allow]` of `site.toml`. What is left out allows everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -76,6 +79,15 @@ impl Allow {
         if what.is_empty() { Ok(()) } else { Err(NotAllowed { what }) }
     }
 
+    /// Demands that files may be placed there.
+    ///
+    /// # Errors
+    /// [`NotAllowed`], which names all that may not.
+    pub(crate) fn check_places<'a>(&self, places: impl Iterator<Item = &'a String>) -> Result<(), NotAllowed> {
+        let what: Vec<String> = places.filter(|to| !self.path(to)).map(|to| format!("file {to}")).collect();
+        if what.is_empty() { Ok(()) } else { Err(NotAllowed { what }) }
+    }
+
     fn names(kinds: &[String], group: &str, kind: &str) -> bool {
         kinds.iter().any(|allowed| allowed == kind || allowed.rsplit_once('/') == Some((group, kind)))
     }
@@ -99,7 +111,9 @@ impl Allow {
     fn path(&self, to: &str) -> bool {
         let to = Path::new(to);
         let climbs = to.components().any(|part| part == Component::ParentDir);
-        self.paths.as_ref().is_none_or(|folders| !climbs && folders.iter().any(|folder| to.starts_with(folder)))
+        let is_below = |folder: &PathBuf| to.starts_with(folder);
+        !NEVER.iter().any(|folder| to.starts_with(folder))
+            && self.paths.as_ref().is_none_or(|folders| !climbs && folders.iter().any(is_below))
     }
 }
 
@@ -207,6 +221,11 @@ mod tests {
         let allow = allow(None, None);
         assert!(allow.path("/opt/lamp") && allow.path("/opt"));
         assert!(!allow.path("/optional") && !allow.path("/opt/../etc/passwd") && !allow.path("/etc/passwd"));
-        assert!(Allow::default().path("/etc/passwd"));
+        assert!(Allow::default().path("/etc/passwd") && Allow::default().path("/devices"));
+        let all = Allow { paths: Some(vec![PathBuf::from("/")]), ..Allow::default() };
+        for never in ["/var/lib/consign/trust/site", "/var/lib//consign", "/etc/consign/site.toml", "/proc/1", "/dev/x"]
+        {
+            assert!(!Allow::default().path(never) && !all.path(never), "{never}");
+        }
     }
 }

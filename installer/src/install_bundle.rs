@@ -15,6 +15,7 @@ use consign_terminal::{Amount, Progress};
 
 use crate::admit::{Ask, Memory, admit};
 use crate::clock::Clocks;
+use crate::files;
 use crate::handoff::Handoff;
 use crate::load::load;
 use crate::open::open;
@@ -29,6 +30,7 @@ mod activate;
 mod failing;
 pub(crate) mod metadata;
 mod outcome;
+mod placing;
 mod rehearse;
 mod run;
 mod stage;
@@ -79,11 +81,13 @@ pub async fn install_bundle<H: Handoff>(
     let blobs = site.store.blobs()?;
     let supply = supply(&vouched.release, &vouched.carriage, &blobs, &site.store.held_blobs()?)?;
     check_room(&supply, site.store.dir(), free_room(site.store.dir())?)?;
+    let files = files::plan(site, &domain, &vouched.release, supply.bytes)?;
     let sealed = site_secrets::find(site, &domain, &vouched.release.secrets)?;
     let handoff = connect().await?;
     if order.dry_run {
-        let warnings = [admission.warnings, brought.warnings].concat();
-        return rehearse::rehearse(&vouched, payload, site, &handoff, warnings, sealed, progress).await;
+        let warnings = [admission.warnings, brought.warnings, files.warnings].concat();
+        let rehearsed = rehearse::rehearse(&vouched, payload, site, &handoff, sealed, progress).await?;
+        return Ok(Finished::Planned(Planned { warnings, files: files.changes, ..rehearsed }));
     }
     let mut run = run::Run::begin(site, domain, vouched, product, admission, clocks, progress)?;
     run.warnings.extend(brought.warnings);

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod desired;
+pub mod files;
 pub mod handoff;
 pub mod images;
 pub mod install_bundle;

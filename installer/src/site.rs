@@ -76,6 +76,8 @@ pub struct Site {
     lock: Option<Lock>,
     /// What the administrator lets a release hold; everything, until it is said.
     pub allow: Allow,
+    /// Whether files that others placed may be taken over.
+    pub adopt_files: bool,
 }
 
 /// The site cannot be used.
@@ -173,7 +175,7 @@ impl Site {
         for name in identity.domains.keys() {
             domains.insert(name.clone(), DomainState::read(&store, &identity, name)?);
         }
-        let site = Site { store, identity, domains, lock: None, allow: Allow::default() };
+        let site = Site { store, identity, domains, lock: None, allow: Allow::default(), adopt_files: false };
         site.check_traces()?;
         Ok(site)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use consign_format::node_file::{self, Owner};
 use consign_format::release::{Installer, OnFailure};
 use consign_format::trust::Audience;
 use consign_format::{Digest, Platform, Reference};
@@ -37,6 +38,8 @@ pub struct FileRule {
     pub to: String,
     /// The mode, four octal digits.
     pub mode: String,
+    /// Whose it is at the site.
+    pub owner: Option<String>,
     /// Which `consign-site` it is, if it is one.
     pub installer: Option<Installer>,
 }
@@ -228,7 +231,10 @@ fn files(entries: &[FileEntry]) -> Result<Vec<FileRule>, Refusal> {
         let mode = mode(n, &entry.mode)?;
         place(n, &entry.to)?;
         let installer = entry.installer.as_ref().map(|installer| checked_installer(n, installer)).transpose()?;
-        rules.push(FileRule { from, to: entry.to.clone(), mode, installer });
+        if let Some(Err(error)) = entry.owner.as_ref().map(|owner| owner.parse::<Owner>()) {
+            return refuse(format!("files[{n}].owner"), error.to_string());
+        }
+        rules.push(FileRule { from, to: entry.to.clone(), mode, owner: entry.owner.clone(), installer });
     }
     // Programs for several platforms have one place, of which each site fills one.
     let place = |rule: &FileRule| (rule.to.clone(), rule.installer.as_ref().map(|found| found.platform.clone()));
@@ -249,18 +255,14 @@ fn checked_installer(n: usize, installer: &Installer) -> Result<Installer, Refus
 
 /// Three or four octal digits, without the bits that lend rights: a release brings no setuid programs.
 fn mode(n: usize, text: &str) -> Result<String, Refusal> {
-    let digits = text.trim_start_matches('0');
-    let fits = (1..=3).contains(&digits.len()) && digits.bytes().all(|b| (b'0'..=b'7').contains(&b));
-    match fits {
-        true => Ok(format!("{digits:0>4}")),
-        false => refuse(format!("files[{n}].mode"), format!("`{text}` must be octal in quotes, \"0001\" to \"0777\"")),
+    match node_file::mode_bits(text) {
+        Some(bits) => Ok(format!("{bits:04o}")),
+        None => refuse(format!("files[{n}].mode"), format!("`{text}` must be octal in quotes, \"0001\" to \"0777\"")),
     }
 }
 
 fn place(n: usize, to: &str) -> Result<(), Refusal> {
-    let parts: Vec<_> = to.split('/').collect();
-    let plain = |part: &&str| !part.is_empty() && *part != "." && *part != ".." && !part.contains(char::is_control);
-    if parts.len() > 1 && parts[0].is_empty() && parts[1..].iter().all(plain) && to.len() <= 4096 {
+    if node_file::is_place(to) {
         return Ok(());
     }
     refuse(format!("files[{n}].to"), format!("`{to}` must be an absolute path without `.`, `..` and empty parts"))

@@ -6,6 +6,7 @@ use consign_format::error::{Failure, codes};
 use consign_format::receipt::{Action, Outcome};
 
 use super::failing::{Trouble, fail};
+use super::placing;
 use super::run::Run;
 use super::telling::teller;
 use super::{Finished, Installed};
@@ -24,19 +25,20 @@ pub(super) async fn activate<H: Handoff>(
     let mut tell = teller(run.progress);
     // Refuses before the first write; the current release stays what it is, the new one stays staged.
     handoff.plan(desired, &policy, &mut tell).await?;
+    let files = placing::plan(run)?;
     let before = run.product.clone();
     let already_current = before.confirmed().is_some_and(|release| release.digest == run.release.digest);
     run.product.activate();
     run.write_product()?;
+    // First, so that what a node runs is there when the cluster asks for it.
+    placing::place(run, files, &before)?;
     run.steps.begin("apply")?;
     let changes = match handoff.apply(desired, &policy, &mut tell).await {
         Ok(changes) => changes,
         Err(Stopped { failure, changes }) => {
             run.steps.failed(&failure.to_string())?;
             if changes.is_unchanged() {
-                run.product = before;
-                run.write_product()?;
-                return Err(failure);
+                return Err(placing::take_back(run, &before, failure));
             }
             return stopped(run, handoff, already_current, failure, changes).await;
         }
@@ -110,6 +112,7 @@ fn settle(
         already_current,
         loaded: run.loaded,
         changes,
+        files: run.files.clone(),
         health,
         warnings: run.warnings.clone(),
         receipt: receipt.receipt.n,

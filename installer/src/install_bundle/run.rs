@@ -7,6 +7,7 @@ use consign_terminal::Progress;
 use super::steps::Steps;
 use crate::admit::Admission;
 use crate::clock::Clocks;
+use crate::files::FileChange;
 use crate::load::Loaded;
 use crate::site::Site;
 use crate::store::StoreError;
@@ -20,6 +21,7 @@ pub(super) struct Run<'a> {
     pub(super) release: ReleaseRef,
     pub(super) product: ProductState,
     pub(super) loaded: Loaded,
+    pub(super) files: Vec<FileChange>,
     pub(super) warnings: Vec<String>,
     pub(super) steps: Steps<'a>,
     pub(super) clocks: &'a Clocks,
@@ -54,6 +56,7 @@ impl<'a> Run<'a> {
             release,
             product,
             loaded: Loaded::default(),
+            files: Vec::new(),
             warnings,
             steps,
             clocks,

@@ -34,11 +34,6 @@ pub(super) fn stage(run: &mut Run<'_>, blobs: &BlobFolder) -> Result<Desired, Fa
     run.site.allow.check(release, &desired.objects)?;
     desired.sealed = site_secrets::find(run.site, &run.domain, &release.secrets)?;
     let names = names_of(release).map_err(BadNames)?;
-    if !release.files.is_empty() {
-        let warning =
-            format!("{} files of the release lie in the store; this version places none", release.files.len());
-        run.warnings.push(warning);
-    }
     let store = &run.site.store;
     store.write_release(&run.release.digest, release)?;
     store.write_names(&run.release.digest, &names)?;
