@@ -269,6 +269,7 @@ fn release(
         state: state.manifest.0.digest,
         images,
         files: files.iter().map(file).collect(),
+        services: config.file.services.clone(),
         secrets: desired.secrets.clone(),
         requires: config.file.requires.clone(),
         upgrade_from: config.file.upgrade_from.clone(),

@@ -18,6 +18,7 @@ use consign_format::Name;
 use consign_format::release::ReleaseManifest;
 use serde::Serialize;
 
+use crate::services;
 use crate::site::Site;
 use crate::store::placed::{Content, Placed};
 
@@ -106,7 +107,8 @@ impl FilesPlan {
 /// [`FilesError`], before anything was changed: every reason why a file could not be placed.
 pub fn plan(site: &Site, domain: &Name, release: &ReleaseManifest, loading: u64) -> Result<FilesPlan, FilesError> {
     let wanted = wanted::wanted(release)?;
-    site.allow.check_places(wanted.keys())?;
+    site.allow.check_node(wanted.keys(), &release.services)?;
+    services::check(site, release)?;
     plan::plan(site, domain, &release.product, &wanted, loading)
 }
 

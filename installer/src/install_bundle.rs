@@ -20,6 +20,7 @@ use crate::handoff::Handoff;
 use crate::load::load;
 use crate::open::open;
 use crate::scan;
+use crate::services;
 use crate::site::{DomainState, Site};
 use crate::site_secrets;
 use crate::store::StoreError;
@@ -87,7 +88,8 @@ pub async fn install_bundle<H: Handoff>(
     if order.dry_run {
         let warnings = [admission.warnings, brought.warnings, files.warnings].concat();
         let rehearsed = rehearse::rehearse(&vouched, payload, site, &handoff, sealed, progress).await?;
-        return Ok(Finished::Planned(Planned { warnings, files: files.changes, ..rehearsed }));
+        let restarts = services::restarts(&vouched.release, &files.changes);
+        return Ok(Finished::Planned(Planned { warnings, restarts, files: files.changes, ..rehearsed }));
     }
     let mut run = run::Run::begin(site, domain, vouched, product, admission, clocks, progress)?;
     run.warnings.extend(brought.warnings);

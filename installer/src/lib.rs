@@ -21,6 +21,7 @@ pub mod open;
 pub mod receipts;
 pub mod scan;
 pub mod serve;
+pub mod services;
 pub mod site;
 pub mod site_secrets;
 pub mod store;

@@ -14,6 +14,8 @@ mod ground;
 mod hostile;
 #[path = "files/others.rs"]
 mod others;
+#[path = "files/services.rs"]
+mod services;
 
 use std::fs;
 

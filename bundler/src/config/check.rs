@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use consign_format::node_file::{self, Owner};
-use consign_format::release::{Installer, OnFailure};
+use consign_format::release::{Installer, OnFailure, Service, is_unit};
 use consign_format::trust::Audience;
 use consign_format::{Digest, Platform, Reference};
 
@@ -83,11 +83,13 @@ pub(super) fn check(file: ReleaseFile) -> Result<Config, Refusal> {
     if audience == Audience::default() {
         return refuse("audience", "it addresses nobody; leave it out to address every site");
     }
+    let files = files(&file.files)?;
+    check_services(&file.services, &files)?;
     Ok(Config {
         platforms: platforms(&file.images.platforms)?,
         include: include(&file.images.include)?,
         fields: fields(&file.images.fields)?,
-        files: files(&file.files)?,
+        files,
         health_timeout: seconds(&file.rollout.health_timeout)?,
         audience,
         file,
@@ -243,6 +245,23 @@ fn files(entries: &[FileEntry]) -> Result<Vec<FileRule>, Refusal> {
         Some(pair) => refuse("files", format!("two files go to {}", pair[0].to)),
         None => Ok(rules),
     }
+}
+
+/// Services speak of units, each once, and of files that are placed.
+fn check_services(entries: &[Service], files: &[FileRule]) -> Result<(), Refusal> {
+    for (n, entry) in entries.iter().enumerate() {
+        if !is_unit(&entry.unit) {
+            return refuse(format!("services[{n}].unit"), format!("`{}` is no unit, such as k3s.service", entry.unit));
+        }
+        if entries.iter().take(n).any(|other| other.unit == entry.unit) {
+            return refuse(format!("services[{n}].unit"), format!("{} is there twice", entry.unit));
+        }
+        let is_placed = |to: &&String| files.iter().any(|file| file.to == **to && file.installer.is_none());
+        if let Some(to) = entry.files.iter().find(|to| !is_placed(to)) {
+            return refuse(format!("services[{n}].files"), format!("no entry of `files` goes to {to}"));
+        }
+    }
+    Ok(())
 }
 
 fn checked_installer(n: usize, installer: &Installer) -> Result<Installer, Refusal> {

@@ -171,6 +171,8 @@ codes! {
     FILE_CLAIMED = "file-claimed" => Policy;
     /// A file cannot be given to the user or group that the release names.
     FILE_OWNER = "file-owner" => Policy;
+    /// A service of a release could not be enabled, restarted or asked about.
+    SERVICE_MANAGER = "service-manager" => Failed;
     /// A registry on another machine would be spoken to without TLS, and nobody asked for that.
     PLAIN_HTTP = "plain-http" => Policy;
     /// There is no certificate that the registry could serve with.

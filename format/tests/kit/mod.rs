@@ -91,6 +91,7 @@ pub fn parts() -> Parts {
             digest: file.digest,
             installer: None,
         }],
+        services: vec![],
         secrets: vec![],
         requires: vec![],
         upgrade_from: None,

@@ -5,6 +5,7 @@ use consign_registry::BlobError;
 use consign_registry::durable::DurableError;
 
 use crate::allow::NotAllowed;
+use crate::services::ServicesError;
 use crate::store::StoreError;
 
 /// A file of a release cannot be placed. Unless it says otherwise, nothing was changed.
@@ -69,6 +70,9 @@ pub enum FilesError {
     /// The content cannot be had.
     #[error(transparent)]
     Blob(#[from] BlobError),
+    /// A service of the release cannot be had.
+    #[error(transparent)]
+    Services(#[from] ServicesError),
     /// The site's state cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -86,6 +90,7 @@ impl Coded for FilesError {
             FilesError::NoRoom { .. } => codes::NO_ROOM,
             FilesError::Durable(error) => error.code(),
             FilesError::Blob(error) => error.code(),
+            FilesError::Services(error) => error.code(),
             FilesError::Store(error) => error.code(),
         }
     }
@@ -105,6 +110,7 @@ impl Coded for FilesError {
             FilesError::NoRoom { .. } => "make room on that disk and run again",
             FilesError::Durable(error) => return error.hint(),
             FilesError::Blob(error) => return error.hint(),
+            FilesError::Services(error) => return error.hint(),
             FilesError::Store(error) => return error.hint(),
         };
         Some(hint.to_owned())

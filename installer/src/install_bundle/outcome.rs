@@ -75,6 +75,9 @@ pub struct Planned {
     pub handoff: &'static str,
     /// What would change.
     pub plan: Plan,
+    /// Services that would be restarted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restarts: Vec<String>,
     /// What would happen to files on this machine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileChange>,

@@ -42,6 +42,7 @@ pub(super) async fn rehearse<H: Handoff>(
         release: vouched.release_digest,
         handoff: handoff.name(),
         plan,
+        restarts: Vec::new(),
         files: Vec::new(),
         warnings: Vec::new(),
     })

@@ -12,6 +12,7 @@ use consign_installer::handoff::{
     ChangeSet, Desired, Handoff, HealthReport, ObjectKey, OnEvent, Plan, Policy, RolledBack, Stopped, Unhealthy,
 };
 use consign_installer::install_bundle::{Finished, Order, install_bundle};
+use consign_installer::services::{ServiceManager, Systemctl};
 use consign_installer::site::Site;
 use consign_terminal::Silent;
 
@@ -26,6 +27,10 @@ pub struct Machine {
     pub site: TestSite,
     pub adopt: bool,
     pub cluster: Watching,
+    /// Units that the administrator allows.
+    pub units: Vec<String>,
+    /// Where its `systemctl` lies.
+    pub programs: Option<PathBuf>,
 }
 
 /// A cluster that notes what lies at [`TOOL`] whenever it is asked for something.
@@ -89,7 +94,7 @@ impl Machine {
         let site = TestSite::enrolled();
         fs::create_dir_all(site.root.path().join("usr/local/bin")).unwrap();
         let cluster = Watching { root: site.root.path().to_owned(), seen: Arc::default(), sick: None, refuses: false };
-        Machine { site, adopt: false, cluster }
+        Machine { site, adopt: false, cluster, units: vec![], programs: None }
     }
 
     /// A machine that runs 1.0 with a tool and its configuration.
@@ -120,6 +125,9 @@ impl Machine {
     pub fn open(&self) -> Site {
         let mut site = Site::open_exclusive(self.site.store()).unwrap();
         site.adopt_files = self.adopt;
+        site.allow.units = self.units.clone();
+        let systemctl = self.programs.as_ref().and_then(|folder| Systemctl::in_folders(&[folder.clone()]));
+        site.services = systemctl.map(|found| Box::new(found) as Box<dyn ServiceManager>);
         site
     }
 

@@ -89,6 +89,7 @@ impl Draft {
             state: state.manifest.0.digest,
             images: vec![],
             files: vec![],
+            services: vec![],
             secrets: vec![],
             requires: vec![],
             upgrade_from: None,
