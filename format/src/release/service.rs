@@ -13,7 +13,7 @@ pub struct Service {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub enable: bool,
     /// When it is restarted.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Restart::is_on_change")]
     pub restart: Restart,
     /// The places of the files of the release that it depends on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -24,11 +24,17 @@ pub struct Service {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restart {
-    /// When one of its files was placed, replaced or removed; one that does not run is started so.
+    /// When one of its files was placed, replaced or adopted; one that does not run is started so.
     #[default]
     OnChange,
     /// Never.
     Never,
+}
+
+impl Restart {
+    fn is_on_change(&self) -> bool {
+        *self == Restart::OnChange
+    }
 }
 
 /// Types of units that a release may speak of.
