@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use consign_format::error::{Code, Coded, codes};
-use consign_format::release::{Installer, KubernetesTarget, OnFailure, Requirement};
+use consign_format::release::{Installer, KubernetesTarget, OnFailure, Requirement, Service};
 use consign_format::trust::Audience;
 use consign_format::{Digest, Name};
 use schemars::JsonSchema;
@@ -57,6 +57,9 @@ pub struct ReleaseFile {
     /// Files that travel beside the images, such as a program for the nodes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileEntry>,
+    /// Services of nodes: units of systemd that depend on `files`. A site takes only those that its administrator names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<Service>,
     /// How Secrets come by their data. A Secret with data that is not declared here is refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretEntry>,
@@ -193,6 +196,10 @@ pub struct FileEntry {
     /// The mode in octal. Write it in quotes.
     #[serde(default = "plain_mode")]
     pub mode: String,
+    /// Whose the file is at the site: `USER` or `USER:GROUP`, each a number or a name that is known there. Only a site
+    /// that runs as root can give a file away; without it, the file is of whoever runs `consign-site`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// For a `consign-site`: its platform and version. `consign-site upgrade` takes it out of the bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installer: Option<Installer>,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use consign_format::reference::Reference;
-use consign_format::release::ReleaseManifest;
+use consign_format::release::{File, ReleaseManifest};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -199,7 +199,9 @@ fn images(release: &ReleaseManifest) -> BTreeMap<String, String> {
 }
 
 fn files(release: &ReleaseManifest) -> BTreeMap<String, String> {
-    release.files.iter().map(|file| (file.to.clone(), format!("{} {}", file.mode, file.digest))).collect()
+    let owner = |file: &File| file.owner.as_ref().map(|owner| format!("{owner} ")).unwrap_or_default();
+    let one = |file: &File| (file.to.clone(), format!("{} {}{}", file.mode, owner(file), file.digest));
+    release.files.iter().map(one).collect()
 }
 
 fn changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> BTreeMap<String, Change> {

@@ -20,6 +20,8 @@ pub struct Measured {
     pub to: String,
     /// The mode, four octal digits.
     pub mode: String,
+    /// Whose it is at the site.
+    pub owner: Option<String>,
     /// Which `consign-site` it is, if it is one.
     pub installer: Option<Installer>,
     /// The digest of the content.
@@ -114,8 +116,8 @@ fn one(path: PathBuf, rule: &FileRule, declared: Option<Digest>) -> Result<Measu
     match declared.filter(|expected| *expected != found) {
         Some(expected) => Err(FileError::Mismatch { path, to, expected, found }),
         None => {
-            let (mode, installer) = (rule.mode.clone(), rule.installer.clone());
-            Ok(Measured { path, to, mode, installer, digest: found, size })
+            let (mode, owner, installer) = (rule.mode.clone(), rule.owner.clone(), rule.installer.clone());
+            Ok(Measured { path, to, mode, owner, installer, digest: found, size })
         }
     }
 }

@@ -252,6 +252,7 @@ fn release(
     let file = |file: &Measured| File {
         to: file.to.clone(),
         mode: file.mode.clone(),
+        owner: file.owner.clone(),
         digest: file.digest,
         installer: file.installer.clone(),
     };
@@ -268,6 +269,7 @@ fn release(
         state: state.manifest.0.digest,
         images,
         files: files.iter().map(file).collect(),
+        services: config.file.services.clone(),
         secrets: desired.secrets.clone(),
         requires: config.file.requires.clone(),
         upgrade_from: config.file.upgrade_from.clone(),

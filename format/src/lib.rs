@@ -18,6 +18,7 @@ pub mod layout;
 pub mod limits;
 pub mod media_type;
 pub mod name;
+pub mod node_file;
 pub mod receipt;
 pub mod reference;
 pub mod release;

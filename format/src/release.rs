@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::{self, CanonicalError};
 use crate::{Digest, Name};
 
+mod service;
+
+pub use service::{Restart, Service, is_unit};
+
 /// The member and TUF target that holds the release manifest.
 pub const MEMBER: &str = "release.json";
 /// The value of `schema` in version 1.
@@ -48,6 +52,9 @@ pub struct ReleaseManifest {
     /// Files, in the order of their places.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<File>,
+    /// Services of nodes that depend on the files, in the order in which they are restarted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<Service>,
     /// How Secrets of the state come by their data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretRule>,
@@ -166,6 +173,9 @@ pub struct File {
     pub to: String,
     /// The mode in octal, such as `0755`.
     pub mode: String,
+    /// Whose it is: `USER` or `USER:GROUP`, each a number or a name; without it, of whoever places it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// The content, among `blobs`.
     pub digest: Digest,
     /// Said of a `consign-site`: which one it is. Only `consign-site upgrade` puts it into its place.

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use consign_format::archive::header;
 use consign_format::archive::plan::metadata_bundle;
 use consign_format::digest::Digest;
+use consign_format::release::{Restart, Service};
 use consign_format::trust::author::{self, Signers};
 use consign_format::trust::envelope::Envelope;
 use consign_format::trust::keys::PublicKey;
@@ -106,6 +107,16 @@ fn a_receipt() -> Vec<u8> {
     canonical::to_vec(&receipt).unwrap()
 }
 
+/// A release whose file belongs to somebody, and has a service that depends on it.
+fn with_services(parts: &Parts) -> Vec<u8> {
+    let mut release = parts.release.clone();
+    release.files[0].owner = Some("etcd:etcd".into());
+    let to = release.files[0].to.clone();
+    let service = |unit: &str, restart| Service { unit: unit.into(), enable: true, restart, files: vec![to.clone()] };
+    release.services = vec![service("k3s.service", Restart::OnChange), service("k3s.timer", Restart::Never)];
+    release.to_bytes().unwrap()
+}
+
 fn seeds() -> BTreeMap<String, Vec<u8>> {
     let parts = parts();
     let lines = lines(&parts);
@@ -134,6 +145,7 @@ fn seeds() -> BTreeMap<String, Vec<u8>> {
         ("receipt/signed", sealed(&a_receipt())),
         ("reference/short", b"nginx:1.25".to_vec()),
         ("reference/full", format!("registry.example:5000/a/b_c@{}", Digest::of(b"")).into_bytes()),
+        ("release/services", with_services(&parts)),
         ("release/small", parts.release.to_bytes().unwrap()),
         ("state/tar", tar),
         ("state/layer", [&[1], layer.as_slice()].concat()),

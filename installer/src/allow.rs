@@ -6,14 +6,17 @@
 use std::path::{Component, Path, PathBuf};
 
 use consign_format::error::{Code, Coded, codes};
-use consign_format::release::{ReleaseManifest, SecretMode};
+use consign_format::release::{ReleaseManifest, SecretMode, Service};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The kind whose objects are namespaces.
 const NAMESPACE: &str = "Namespace";
 
-/// The table `[allow]` of `site.toml`. What is left out allows everything.
+/// Where no file of a release is ever placed, whatever the administrator says: our own folders, and what is no disk.
+const NEVER: &[&str] = &["/var/lib/consign", "/etc/consign", "/proc", "/sys", "/dev"];
+
+/// The table `[allow]` of `site.toml`. What is left out allows everything, but no units.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Allow {
@@ -27,6 +30,9 @@ pub struct Allow {
     /// Folders, as absolute paths, that files may be placed in, at any depth.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paths: Option<Vec<PathBuf>>,
+    /// Units of systemd that a release may enable and restart; without it, none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<String>,
 }
 
 /// A release that reaches further than this site allows.
@@ -73,7 +79,27 @@ impl Allow {
             what.push(format!("{NAMESPACE} {home}"));
         }
         what.extend(release.files.iter().filter(|file| !self.path(&file.to)).map(|file| format!("file {}", file.to)));
+        what.extend(self.refused_units(&release.services));
         if what.is_empty() { Ok(()) } else { Err(NotAllowed { what }) }
+    }
+
+    /// Demands that files may be placed there, and that these services may be touched.
+    ///
+    /// # Errors
+    /// [`NotAllowed`], which names all that may not.
+    pub(crate) fn check_node<'a>(
+        &self,
+        places: impl Iterator<Item = &'a String>,
+        services: &[Service],
+    ) -> Result<(), NotAllowed> {
+        let mut what: Vec<String> = places.filter(|to| !self.path(to)).map(|to| format!("file {to}")).collect();
+        what.extend(self.refused_units(services));
+        if what.is_empty() { Ok(()) } else { Err(NotAllowed { what }) }
+    }
+
+    fn refused_units<'a>(&'a self, services: &'a [Service]) -> impl Iterator<Item = String> + 'a {
+        let refused = services.iter().filter(|service| !self.units.contains(&service.unit));
+        refused.map(|service| format!("unit {}", service.unit.escape_debug()))
     }
 
     fn names(kinds: &[String], group: &str, kind: &str) -> bool {
@@ -99,7 +125,9 @@ impl Allow {
     fn path(&self, to: &str) -> bool {
         let to = Path::new(to);
         let climbs = to.components().any(|part| part == Component::ParentDir);
-        self.paths.as_ref().is_none_or(|folders| !climbs && folders.iter().any(|folder| to.starts_with(folder)))
+        let is_below = |folder: &PathBuf| to.starts_with(folder);
+        !NEVER.iter().any(|folder| to.starts_with(folder))
+            && self.paths.as_ref().is_none_or(|folders| !climbs && folders.iter().any(is_below))
     }
 }
 
@@ -171,7 +199,7 @@ mod tests {
     fn allow(kinds: Option<&[&str]>, namespaces: Option<&[&str]>) -> Allow {
         let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let paths = Some(vec![PathBuf::from("/opt")]);
-        Allow { kinds: kinds.map(list), namespaces: namespaces.map(list), paths }
+        Allow { kinds: kinds.map(list), namespaces: namespaces.map(list), paths, units: Vec::new() }
     }
 
     #[test]
@@ -207,6 +235,11 @@ mod tests {
         let allow = allow(None, None);
         assert!(allow.path("/opt/lamp") && allow.path("/opt"));
         assert!(!allow.path("/optional") && !allow.path("/opt/../etc/passwd") && !allow.path("/etc/passwd"));
-        assert!(Allow::default().path("/etc/passwd"));
+        assert!(Allow::default().path("/etc/passwd") && Allow::default().path("/devices"));
+        let all = Allow { paths: Some(vec![PathBuf::from("/")]), ..Allow::default() };
+        for never in ["/var/lib/consign/trust/site", "/var/lib//consign", "/etc/consign/site.toml", "/proc/1", "/dev/x"]
+        {
+            assert!(!Allow::default().path(never) && !all.path(never), "{never}");
+        }
     }
 }

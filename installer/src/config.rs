@@ -48,11 +48,28 @@ pub struct SiteConfig {
     /// What a release may hold; without it, everything.
     #[serde(skip_serializing_if = "Allow::is_everything")]
     pub allow: Allow,
+    /// Files of a release at their places.
+    #[serde(skip_serializing_if = "FilesConfig::is_default")]
+    pub files: FilesConfig,
     /// The registry that nodes pull from.
     pub registry: RegistryConfig,
     /// The nodes.
     #[serde(skip_serializing_if = "NodesConfig::is_unsaid")]
     pub nodes: NodesConfig,
+}
+
+/// How files of a release are placed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct FilesConfig {
+    /// Take over files that others put where a release has its own; they are kept, and come back when ours goes.
+    pub adopt: bool,
+}
+
+impl FilesConfig {
+    fn is_default(&self) -> bool {
+        *self == FilesConfig::default()
+    }
 }
 
 impl Default for SiteConfig {
@@ -63,6 +80,7 @@ impl Default for SiteConfig {
             export_dir: None,
             require_scan: false,
             allow: Allow::default(),
+            files: FilesConfig::default(),
             registry: RegistryConfig::default(),
             nodes: NodesConfig::default(),
         }

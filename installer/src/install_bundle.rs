@@ -15,10 +15,12 @@ use consign_terminal::{Amount, Progress};
 
 use crate::admit::{Ask, Memory, admit};
 use crate::clock::Clocks;
+use crate::files;
 use crate::handoff::Handoff;
 use crate::load::load;
 use crate::open::open;
 use crate::scan;
+use crate::services;
 use crate::site::{DomainState, Site};
 use crate::site_registry::SiteRegistry;
 use crate::site_secrets;
@@ -30,6 +32,7 @@ mod activate;
 mod failing;
 pub(crate) mod metadata;
 mod outcome;
+mod placing;
 mod rehearse;
 mod run;
 mod stage;
@@ -82,14 +85,17 @@ pub async fn install_bundle<H: Handoff>(
     let blobs = site.store.blobs()?;
     let supply = supply(&vouched.release, &vouched.carriage, &blobs, &site.store.held_blobs()?)?;
     check_room(&supply, site.store.dir(), free_room(site.store.dir())?)?;
+    let files = files::plan(site, &domain, &vouched.release, supply.bytes)?;
     let sealed = site_secrets::find(site, &domain, &vouched.release.secrets)?;
     let handoff = connect().await?;
     if let Some(registry) = registry {
         registry.ready().await?;
     }
     if order.dry_run {
-        let warnings = [admission.warnings, brought.warnings].concat();
-        return rehearse::rehearse(&vouched, payload, site, &handoff, warnings, sealed, progress).await;
+        let warnings = [admission.warnings, brought.warnings, files.warnings].concat();
+        let rehearsed = rehearse::rehearse(&vouched, payload, site, &handoff, sealed, progress).await?;
+        let restarts = services::restarts(&vouched.release, &files.changes);
+        return Ok(Finished::Planned(Planned { warnings, restarts, files: files.changes, ..rehearsed }));
     }
     let mut run = run::Run::begin(site, domain, vouched, product, admission, clocks, progress)?;
     run.registry = registry;

@@ -13,6 +13,9 @@
 //!   trust/pending                an enrolment or a recovery under way
 //!   enrol-requests/DOMAIN.json   what headquarters is told of this site
 //!   tls/                         the registry's authority, and the certificate it has made
+//!   files/placed/DOMAIN/PRODUCT what of a release lies where on this machine
+//!   files/units/DOMAIN/PRODUCT  how units were before, and what is still to be restarted
+//!   files/before/                others' files that ours lie in the place of
 //!   journal/                     what was begun and what was ended
 //!   receipts/NNNNNN.json         hash-chained receipts
 //!   lock                         held by whoever changes anything
@@ -33,11 +36,13 @@ use consign_registry::durable;
 pub mod error;
 pub mod journal;
 pub mod lock;
+pub mod placed;
 pub mod products;
 pub mod receipts;
 pub mod releases;
 pub mod repositories;
 pub mod state_file;
+pub mod units;
 
 pub use error::StoreError;
 

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 mod folder;
 mod front;
+mod place;
 
 pub use folder::{Folder, create_dir};
 pub use front::finish_front;

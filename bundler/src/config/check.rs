@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use consign_format::release::{Installer, OnFailure};
+use consign_format::node_file::{self, Owner};
+use consign_format::release::{Installer, OnFailure, Service, is_unit};
 use consign_format::trust::Audience;
 use consign_format::{Digest, Platform, Reference};
 
@@ -37,6 +38,8 @@ pub struct FileRule {
     pub to: String,
     /// The mode, four octal digits.
     pub mode: String,
+    /// Whose it is at the site.
+    pub owner: Option<String>,
     /// Which `consign-site` it is, if it is one.
     pub installer: Option<Installer>,
 }
@@ -80,11 +83,13 @@ pub(super) fn check(file: ReleaseFile) -> Result<Config, Refusal> {
     if audience == Audience::default() {
         return refuse("audience", "it addresses nobody; leave it out to address every site");
     }
+    let files = files(&file.files)?;
+    check_services(&file.services, &files)?;
     Ok(Config {
         platforms: platforms(&file.images.platforms)?,
         include: include(&file.images.include)?,
         fields: fields(&file.images.fields)?,
-        files: files(&file.files)?,
+        files,
         health_timeout: seconds(&file.rollout.health_timeout)?,
         audience,
         file,
@@ -228,7 +233,10 @@ fn files(entries: &[FileEntry]) -> Result<Vec<FileRule>, Refusal> {
         let mode = mode(n, &entry.mode)?;
         place(n, &entry.to)?;
         let installer = entry.installer.as_ref().map(|installer| checked_installer(n, installer)).transpose()?;
-        rules.push(FileRule { from, to: entry.to.clone(), mode, installer });
+        if let Some(Err(error)) = entry.owner.as_ref().map(|owner| owner.parse::<Owner>()) {
+            return refuse(format!("files[{n}].owner"), error.to_string());
+        }
+        rules.push(FileRule { from, to: entry.to.clone(), mode, owner: entry.owner.clone(), installer });
     }
     // Programs for several platforms have one place, of which each site fills one.
     let place = |rule: &FileRule| (rule.to.clone(), rule.installer.as_ref().map(|found| found.platform.clone()));
@@ -237,6 +245,23 @@ fn files(entries: &[FileEntry]) -> Result<Vec<FileRule>, Refusal> {
         Some(pair) => refuse("files", format!("two files go to {}", pair[0].to)),
         None => Ok(rules),
     }
+}
+
+/// Services speak of units, each once, and of files that are placed.
+fn check_services(entries: &[Service], files: &[FileRule]) -> Result<(), Refusal> {
+    for (n, entry) in entries.iter().enumerate() {
+        if !is_unit(&entry.unit) {
+            return refuse(format!("services[{n}].unit"), format!("`{}` is no unit, such as k3s.service", entry.unit));
+        }
+        if entries.iter().take(n).any(|other| other.unit == entry.unit) {
+            return refuse(format!("services[{n}].unit"), format!("{} is there twice", entry.unit));
+        }
+        let is_placed = |to: &&String| files.iter().any(|file| file.to == **to && file.installer.is_none());
+        if let Some(to) = entry.files.iter().find(|to| !is_placed(to)) {
+            return refuse(format!("services[{n}].files"), format!("no entry of `files` goes to {to}"));
+        }
+    }
+    Ok(())
 }
 
 fn checked_installer(n: usize, installer: &Installer) -> Result<Installer, Refusal> {
@@ -249,18 +274,14 @@ fn checked_installer(n: usize, installer: &Installer) -> Result<Installer, Refus
 
 /// Three or four octal digits, without the bits that lend rights: a release brings no setuid programs.
 fn mode(n: usize, text: &str) -> Result<String, Refusal> {
-    let digits = text.trim_start_matches('0');
-    let fits = (1..=3).contains(&digits.len()) && digits.bytes().all(|b| (b'0'..=b'7').contains(&b));
-    match fits {
-        true => Ok(format!("{digits:0>4}")),
-        false => refuse(format!("files[{n}].mode"), format!("`{text}` must be octal in quotes, \"0001\" to \"0777\"")),
+    match node_file::mode_bits(text) {
+        Some(bits) => Ok(format!("{bits:04o}")),
+        None => refuse(format!("files[{n}].mode"), format!("`{text}` must be octal in quotes, \"0001\" to \"0777\"")),
     }
 }
 
 fn place(n: usize, to: &str) -> Result<(), Refusal> {
-    let parts: Vec<_> = to.split('/').collect();
-    let plain = |part: &&str| !part.is_empty() && *part != "." && *part != ".." && !part.contains(char::is_control);
-    if parts.len() > 1 && parts[0].is_empty() && parts[1..].iter().all(plain) && to.len() <= 4096 {
+    if node_file::is_place(to) {
         return Ok(());
     }
     refuse(format!("files[{n}].to"), format!("`{to}` must be an absolute path without `.`, `..` and empty parts"))

@@ -171,6 +171,16 @@ codes! {
     SITE_CONFIG = "site-config" => Usage;
     /// A release holds kinds, namespaces or files that the site's administrator does not allow.
     NOT_ALLOWED = "not-allowed" => Policy;
+    /// A file that Consign did not place stands where a release has one.
+    FILE_FOREIGN = "file-foreign" => Policy;
+    /// A file that Consign placed was changed since.
+    FILE_CHANGED = "file-changed" => Policy;
+    /// Another product of the site has the place of a file.
+    FILE_CLAIMED = "file-claimed" => Policy;
+    /// A file cannot be given to the user or group that the release names.
+    FILE_OWNER = "file-owner" => Policy;
+    /// A service of a release could not be enabled, restarted or asked about.
+    SERVICE_MANAGER = "service-manager" => Failed;
     /// A registry on another machine would be spoken to without TLS, and nobody asked for that.
     PLAIN_HTTP = "plain-http" => Policy;
     /// A release is active and not confirmed; nothing is collected meanwhile.

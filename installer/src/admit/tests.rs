@@ -50,6 +50,7 @@ fn vouched(version: &str, sequence: u64) -> Vouched {
         state: digest,
         images: vec![],
         files: vec![],
+        services: vec![],
         secrets: vec![],
         requires: vec![],
         upgrade_from: None,

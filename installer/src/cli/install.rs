@@ -10,6 +10,7 @@ use crate::apply::{Cluster, Direct};
 use crate::config::{HandoffKind, SiteConfig};
 use crate::handoff::export::Export;
 use crate::install_bundle::{Finished, Installed, Metadata, Order, Planned, count_refusal, install_bundle};
+use crate::services::{ServiceManager, Systemctl};
 use crate::site::Site;
 use crate::site_registry::{SiteRegistry, Waiting};
 
@@ -46,6 +47,8 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
     let config = context.config()?;
     let mut site = Site::open_exclusive(context.store.clone())?;
     site.allow = config.allow.clone();
+    site.adopt_files = config.files.adopt;
+    site.services = Systemctl::of_machine(context.store.root()).map(|found| Box::new(found) as Box<dyn ServiceManager>);
     let (retry, enforce_expiry) = (arguments.retry, arguments.enforce_expiry);
     let ask = Ask { retry, enforce_expiry, require_scan: config.require_scan };
     let order = Order { ask, dry_run: arguments.dry_run };
@@ -126,7 +129,8 @@ fn tell_installed(context: &Context<'_>, installed: &Installed) {
         installed.changes.counts(),
         installed.receipt,
     );
-    context.terminal.result(installed, human);
+    let files: String = installed.files.iter().map(|change| format!("\n{change}")).collect();
+    context.terminal.result(installed, format!("{human}{files}"));
 }
 
 fn tell_informed(context: &Context<'_>, metadata: &Metadata) {
@@ -139,6 +143,8 @@ fn tell_informed(context: &Context<'_>, metadata: &Metadata) {
 fn tell_planned(context: &Context<'_>, planned: &Planned) {
     planned.warnings.iter().for_each(|warning| context.terminal.warn(warning));
     let mut human = format!("{} {} would be installed; nothing was changed", planned.product, planned.version);
+    planned.files.iter().for_each(|change| human.push_str(&format!("\n  {change}")));
+    planned.restarts.iter().for_each(|unit| human.push_str(&format!("\n  service {unit}: restarted")));
     for entry in &planned.plan.changes.entries {
         let predicted = if planned.plan.predicted.contains(&entry.key) { " (predicted)" } else { "" };
         human.push_str(&format!("\n  {entry}{predicted}"));

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::Context;
 use crate::config::{HandoffKind, RegistryConfig};
+use crate::files::{self, PlaceStatus};
 use crate::site::secrets::Held;
 use crate::site::{DomainState, Site};
 use crate::store::StoreError;
@@ -30,6 +31,9 @@ struct Status {
     production: bool,
     domains: Vec<DomainStatus>,
     products: Vec<ProductState>,
+    /// Files that were placed on this machine, and whether they are still so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<PlaceStatus>,
     handoff: HandoffKind,
     registry: RegistryStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,6 +115,7 @@ fn look(context: &Context<'_>, site: &Site) -> Result<Status, Failure> {
         production: site.identity.production,
         domains: site.domains.iter().map(domain).collect::<Result<_, _>>()?,
         products: site.store.products()?,
+        files: files::status(site)?,
         handoff: config.handoff,
         registry: look_at(&config.registry),
         last_receipt,
@@ -162,6 +167,9 @@ fn human(status: &Status) -> String {
                 let _ = write!(text, "\n  {word:<8}  {} (sequence {})", release.version, release.sequence);
             }
         }
+    }
+    for file in &status.files {
+        let _ = write!(text, "\nfile      {} ({}): {}", file.to, file.product, file.is);
     }
     match &status.last_receipt {
         Some(receipt) => {

@@ -6,6 +6,7 @@ use consign_format::error::{Failure, codes};
 use consign_format::receipt::{Action, Outcome};
 
 use super::failing::{Trouble, fail};
+use super::placing;
 use super::run::Run;
 use super::telling::teller;
 use super::{Finished, Installed};
@@ -28,15 +29,20 @@ pub(super) async fn activate<H: Handoff>(
     let mut tell = teller(run.progress);
     // Refuses before the first write; the current release stays what it is, the new one stays staged.
     handoff.plan(desired, &policy, &mut tell).await?;
+    let files = placing::plan(run)?;
     let before = switch(run).await?;
     let already_current = before.confirmed().is_some_and(|release| release.digest == run.release.digest);
+    // First, so that what a node runs is there when the cluster asks for it.
+    if let Err(failure) = placing::place(run, files) {
+        return Err(take_back(run, &before, failure).await);
+    }
+    run.steps.begin("apply")?;
     let changes = match handoff.apply(desired, &policy, &mut tell).await {
         Ok(changes) => changes,
         Err(Stopped { failure, changes }) => {
             run.steps.failed(&failure.to_string())?;
             if changes.is_unchanged() {
-                take_back(run, before).await?;
-                return Err(failure);
+                return Err(take_back(run, &before, failure).await);
             }
             return stopped(run, handoff, already_current, failure, changes).await;
         }
@@ -70,26 +76,36 @@ async fn switch(run: &mut Run<'_>) -> Result<ProductState, Failure> {
     let before = run.product.clone();
     run.product.activate();
     run.write_product()?;
-    run.steps.begin("apply")?;
-    match run.move_tags(&run.release).await {
-        Ok(()) => Ok(before),
-        Err(error) => {
+    if run.registry.is_some() {
+        run.steps.begin("tags")?;
+        if let Err(error) = run.move_tags(&run.release).await {
             run.steps.failed(&error.to_string())?;
-            take_back(run, before).await?;
-            Err(error.into())
+            return Err(take_back(run, &before, error.into()).await);
         }
+        run.steps.end()?;
     }
+    Ok(before)
 }
 
-/// Nothing was applied: the product is what it was before, and so are the tags as far as the registry can be reached.
-async fn take_back(run: &mut Run<'_>, before: ProductState) -> Result<(), Failure> {
-    if let Some(current) = &before.current
-        && let Err(error) = run.move_tags(&current.release).await
+/// The release was not activated after all: product and files are what they were, and so are the tags as far as the
+/// registry can be reached. Returns why.
+async fn take_back(run: &mut Run<'_>, before: &ProductState, why: Failure) -> Failure {
+    let current = before.current.as_ref().map(|current| current.release.clone());
+    if let Some(current) = &current
+        && let Err(error) = run.move_tags(current).await
     {
         run.progress.note(&format!("tags in the registry are moved by the next run: {error}"));
     }
-    run.product = before;
-    Ok(run.write_product()?)
+    // Where they stay, the release stays current and unconfirmed, and running again goes on from there.
+    if let Err(failure) = placing::bring_back(run, current.as_ref()) {
+        run.progress.note(&format!("the files before could not be brought back: {failure}"));
+        return why;
+    }
+    run.product = before.clone();
+    match run.write_product() {
+        Ok(()) => why,
+        Err(error) => error.into(),
+    }
 }
 
 /// The cluster went away: nobody can say how it stands, so nothing is taken back and running again resumes. Anything
@@ -142,6 +158,7 @@ fn settle(
         already_current,
         loaded: run.loaded,
         changes,
+        files: run.files.clone(),
         health,
         warnings: run.warnings.clone(),
         receipt: receipt.receipt.n,

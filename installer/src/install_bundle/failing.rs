@@ -11,10 +11,11 @@ use consign_format::receipt::Outcome;
 use consign_format::release::OnFailure;
 
 use super::activate::draft;
+use super::placing::bring_back;
 use super::run::Run;
 use super::telling::teller;
 use crate::desired::{desired, nothing, policy};
-use crate::handoff::{ChangeSet, Desired, Handoff, HealthReport};
+use crate::handoff::{ChangeSet, Desired, Handoff, HealthReport, Stopped};
 use crate::receipts::{issue, release_of};
 use crate::site_secrets;
 use crate::store::products::ReleaseRef;
@@ -147,7 +148,10 @@ async fn roll_back<H: Handoff>(
     }
     let (wanted, timeout) = before(run, previous.as_ref())?;
     let policy = policy(&run.vouched.release);
-    let back = handoff.rollback(&wanted, &policy, timeout, &mut teller(run.progress)).await;
+    let back = match bring_back(run, previous.as_ref()) {
+        Ok(()) => handoff.rollback(&wanted, &policy, timeout, &mut teller(run.progress)).await,
+        Err(failure) => Err(Stopped { failure, changes: ChangeSet::default() }),
+    };
     let (product, version) = (run.product.product.clone(), run.release.version.clone());
     let mut reasons = trouble.reasons;
     let rolled_back = match back {

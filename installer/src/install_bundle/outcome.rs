@@ -4,6 +4,7 @@ use consign_format::receipt::Outcome;
 use consign_format::{Digest, Name};
 use serde::Serialize;
 
+use crate::files::FileChange;
 use crate::handoff::{ChangeSet, HealthReport, Plan};
 use crate::load::Loaded;
 
@@ -47,6 +48,9 @@ pub struct Installed {
     pub loaded: Loaded,
     /// What was changed.
     pub changes: ChangeSet,
+    /// What happened to files on this machine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileChange>,
     /// Whether it is healthy.
     pub health: HealthReport,
     /// What somebody should look at.
@@ -71,6 +75,12 @@ pub struct Planned {
     pub handoff: &'static str,
     /// What would change.
     pub plan: Plan,
+    /// Services that would be restarted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restarts: Vec<String>,
+    /// What would happen to files on this machine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileChange>,
     /// What somebody should look at.
     pub warnings: Vec<String>,
 }

@@ -12,8 +12,8 @@ use consign_format::{Digest, Limits};
 use consign_registry::manifest::Manifest;
 use consign_terminal::Progress;
 
+use super::Planned;
 use super::telling::teller;
-use super::{Finished, Planned};
 use crate::desired::{desired, policy};
 use crate::handoff::{Desired, Handoff};
 use crate::medium::Medium;
@@ -27,24 +27,25 @@ pub(super) async fn rehearse<H: Handoff>(
     payload: Payload<Medium>,
     site: &Site,
     handoff: &H,
-    warnings: Vec<String>,
     sealed: Option<SealedSecrets>,
     progress: &dyn Progress,
-) -> Result<Finished, Failure> {
+) -> Result<Planned, Failure> {
     let documents = read_state(payload, vouched)?;
     let blobs = site.store.blobs()?;
     let desired = Desired { sealed, ..desired(&vouched.release, &read_from(&documents, &blobs))? };
     site.allow.check(&vouched.release, &desired.objects)?;
     let plan = handoff.plan(&desired, &policy(&vouched.release), &mut teller(progress)).await?;
-    Ok(Finished::Planned(Planned {
+    Ok(Planned {
         product: vouched.approval.product.clone(),
         version: vouched.approval.version.clone(),
         sequence: vouched.approval.sequence,
         release: vouched.release_digest,
         handoff: handoff.name(),
         plan,
-        warnings,
-    }))
+        restarts: Vec::new(),
+        files: Vec::new(),
+        warnings: Vec::new(),
+    })
 }
 
 /// Reads the state's manifest and layer. The manifest lies before the layers of a bundle of ours; in one of another

@@ -7,6 +7,7 @@ use consign_terminal::Progress;
 use super::steps::Steps;
 use crate::admit::Admission;
 use crate::clock::Clocks;
+use crate::files::FileChange;
 use crate::load::Loaded;
 use crate::site::Site;
 use crate::site_registry::{SiteRegistry, SiteRegistryError};
@@ -21,6 +22,7 @@ pub(super) struct Run<'a> {
     pub(super) release: ReleaseRef,
     pub(super) product: ProductState,
     pub(super) loaded: Loaded,
+    pub(super) files: Vec<FileChange>,
     pub(super) warnings: Vec<String>,
     pub(super) steps: Steps<'a>,
     pub(super) clocks: &'a Clocks,
@@ -57,6 +59,7 @@ impl<'a> Run<'a> {
             release,
             product,
             loaded: Loaded::default(),
+            files: Vec::new(),
             warnings,
             steps,
             clocks,

@@ -35,11 +35,6 @@ pub(super) async fn stage(run: &mut Run<'_>, blobs: &BlobFolder) -> Result<Desir
     run.site.allow.check(release, &desired.objects)?;
     desired.sealed = site_secrets::find(run.site, &run.domain, &release.secrets)?;
     let names = names_of(release).map_err(BadNames)?;
-    if !release.files.is_empty() {
-        let warning =
-            format!("{} files of the release lie in the store; this version places none", release.files.len());
-        run.warnings.push(warning);
-    }
     push(run, &names).await?;
     let (store, release) = (&run.site.store, &run.vouched.release);
     store.write_release(&run.release.digest, release)?;

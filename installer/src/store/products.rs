@@ -146,7 +146,7 @@ impl Store {
 }
 
 /// The names in a folder, ascending; what is no name (a draft that a power cut left) is passed over.
-fn names_in(folder: &std::path::Path) -> Result<Vec<Name>, StoreError> {
+pub(super) fn names_in(folder: &std::path::Path) -> Result<Vec<Name>, StoreError> {
     use consign_registry::durable::{DurableError, Step};
     let unreadable = |source| DurableError::io(Step::Read, folder, source);
     let entries = match std::fs::read_dir(folder) {

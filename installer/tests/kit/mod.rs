@@ -89,6 +89,7 @@ impl Draft {
             state: state.manifest.0.digest,
             images: vec![],
             files: vec![],
+            services: vec![],
             secrets: vec![],
             requires: vec![],
             upgrade_from: None,
@@ -205,8 +206,15 @@ impl Draft {
         let installer = Installer { platform: format!("linux/{architecture}"), version: version.into() };
         let digest = self.put_bytes(media_type::FILE, bytes, Role::File).digest;
         let (to, mode) = ("/usr/local/bin/consign-site".into(), "0755".into());
-        self.release.files.push(File { to, mode, digest, installer: Some(installer) });
+        self.release.files.push(File { to, mode, owner: None, digest, installer: Some(installer) });
         self.packed.push(digest);
+        self
+    }
+
+    /// Adds a file for the node.
+    pub fn with_file(mut self, to: &str, mode: &str, content: &str) -> Self {
+        let digest = self.put_bytes(media_type::FILE, content.as_bytes(), Role::File).digest;
+        self.release.files.push(File { to: to.into(), mode: mode.into(), owner: None, digest, installer: None });
         self
     }
 

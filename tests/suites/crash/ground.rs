@@ -148,11 +148,18 @@ pub(crate) fn lock(at: &Path, version: &str) {
             run(Command::new("git").args(who).args(arguments).current_dir(&repository));
         }
     }
+    fs::write(at.join("tool"), format!("the tool of {version} ").repeat(20_000)).unwrap();
+    let tool = Digest::of(&fs::read(at.join("tool")).unwrap());
+    // One file that changes, one that stays, and one that leaves with its folders while another comes.
+    let files = format!(
+        "[{{local: tool, sha256: '{tool}', to: /usr/local/bin/tool, mode: '0755'}}, {{path: deploy/pod.yaml, to: \
+         /opt/crash/same}}, {{path: deploy/pod.yaml, to: /opt/crash/of/{version}/file}}]"
+    );
     let release = format!(
         "apiVersion: consign.dev/v1\nproduct: crash\nversion: {version}\nsource: {{git: repository}}\n\
          kubernetes: {{version: \"1.36\"}}\nnamespace: crash\nrender: [{{path: deploy}}]\n\
          images: {{from: [{{path: layout, references: {{'crash.example/crash:1': crash}}}}]}}\n\
-         rollout: {{onFailure: rollback}}\n"
+         rollout: {{onFailure: rollback}}\nfiles: {files}\n"
     );
     fs::write(at.join("release.yaml"), release).unwrap();
     consign(at, &["lock", "--update"]);
