@@ -119,7 +119,7 @@ impl Machine {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let clocks = clocks(self.site.now);
         let connect = async || Ok(self.cluster.clone());
-        runtime.block_on(install_bundle(&mut site, &path, order, &clocks, &Silent, connect))
+        runtime.block_on(install_bundle(&mut site, &path, order, &clocks, &Silent, None, connect))
     }
 
     pub fn open(&self) -> Site {

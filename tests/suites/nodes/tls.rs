@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use consign_installer::Store;
 use consign_installer::serve::SiteContent;
-use consign_registry::serve::{BasicAuth, ServeOptions, serve_with};
+use consign_registry::serve::{ServeOptions, Users, serve_with};
 use consign_tests::images::run;
 use consign_tests::skip;
 use rustls::pki_types::pem::PemObject;
@@ -60,8 +60,9 @@ struct Registry {
 impl Registry {
     fn start(root: &Path, authority: &Authority) -> Self {
         let tls = Some(Arc::new(authority.server()));
-        let options = ServeOptions { tls, auth: Some(BasicAuth::new("node", "se:cret")), ..ServeOptions::default() };
-        let content = Arc::new(SiteContent::new(Store::at(root), Box::new(|problem| panic!("{problem}"))));
+        let users = Some(Arc::new(Users::parse(&Users::line("node", "se:cret").unwrap()).unwrap()));
+        let options = ServeOptions { tls, users, ..ServeOptions::default() };
+        let content = Arc::new(SiteContent::new(Store::at(root), Arc::new(|problem: &str| panic!("{problem}"))));
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
