@@ -24,6 +24,7 @@ const FOR_SUITES: &[(&str, &str)] = &[
     ("kubectl", "kubernetes-client"),
     ("time", "time"),
     ("strace", "strace"),
+    ("ip", "iproute2"),
     // libFuzzer is C++.
     ("c++", "g++"),
     ("docker-registry", "docker-registry"),

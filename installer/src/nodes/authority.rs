@@ -11,7 +11,7 @@ const END: &str = "-----END CERTIFICATE-----";
 /// Reads the certificates of the site's authority; `None` where it has none. Nothing but certificates is taken out of
 /// the file: what is copied to every node must hold no key.
 pub fn read(place: &Place) -> Result<Option<String>, NodesError> {
-    let Some(text) = place.look(PATH) else { return Ok(None) };
+    let Some(text) = place.look(PATH)? else { return Ok(None) };
     let unusable = |reason: &str| NodesError::Input { path: place.name(PATH), reason: reason.to_owned() };
     let mut certificates = String::new();
     for block in text.split(BEGIN).skip(1) {

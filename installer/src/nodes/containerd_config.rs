@@ -42,7 +42,7 @@ impl ContainerdConfig {
     /// Reads the file and what it imports.
     pub fn read(place: &Place) -> Result<Self, NodesError> {
         let mut config = ContainerdConfig { version: 1, ..ContainerdConfig::default() };
-        let Some(text) = place.look(PATH) else { return Ok(config) };
+        let Some(text) = place.look(PATH)? else { return Ok(config) };
         config.exists = true;
         let table = parse(place, PATH, &text)?;
         config.version = table.get("version").and_then(Value::as_integer).unwrap_or(1);
@@ -52,7 +52,7 @@ impl ContainerdConfig {
         for pattern in config.imports.clone() {
             // Our own file says what it says because of all the others.
             for path in imported(place, &pattern).into_iter().filter(|path| !path.ends_with(OUR_FILE)) {
-                let text = place.look(&path).unwrap_or_default();
+                let text = place.look(&path)?.unwrap_or_default();
                 config.take(&parse(place, &path, &text)?);
             }
         }

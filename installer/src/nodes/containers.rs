@@ -91,7 +91,7 @@ fn refuse_others(runtime: Runtime, setup: &Setup, place: &Place) -> Result<(), N
     files.retain(|path| path != FILE);
     files.push("/etc/containers/registries.conf".to_owned());
     for path in files {
-        let Some(content) = place.look(&path) else { continue };
+        let Some(content) = place.look(&path)? else { continue };
         let spoken = prefixes(&content);
         let mine = |prefix: &String| setup.hosts.contains(prefix.split('/').next().unwrap_or(prefix));
         if let Some(prefix) = spoken.iter().find(|prefix| mine(prefix)) {
@@ -120,17 +120,16 @@ fn refuse_other_logins(place: &Place) -> Result<(), NodesError> {
     let mut files = place.files(CRIO_FOLDER, ".conf");
     files.retain(|path| !path.ends_with("/50-consign.conf"));
     files.push("/etc/crio/crio.conf".to_owned());
-    let says = |path: &String| {
-        let table = place.look(path).and_then(|text| text.parse::<Table>().ok()).unwrap_or_default();
+    for path in files {
+        let table = place.look(&path)?.and_then(|text| text.parse::<Table>().ok()).unwrap_or_default();
         let file = table.get("crio").and_then(|crio| crio.get("image")).and_then(|image| image.get("global_auth_file"));
-        file.and_then(Value::as_str).is_some_and(|file| !file.is_empty())
-    };
-    match files.iter().find(|path| says(path)) {
-        None => Ok(()),
-        Some(path) => Err(NodesError::Conflict {
-            runtime: Runtime::Crio,
-            message: format!("{} names a global_auth_file", place.name(path).display()),
-            fix: "put the login for the site's registry into that file and leave --credentials-file out".to_owned(),
-        }),
+        if file.and_then(Value::as_str).is_some_and(|file| !file.is_empty()) {
+            return Err(NodesError::Conflict {
+                runtime: Runtime::Crio,
+                message: format!("{} names a global_auth_file", place.name(&path).display()),
+                fix: "put the login for the site's registry into that file and leave --credentials-file out".to_owned(),
+            });
+        }
     }
+    Ok(())
 }

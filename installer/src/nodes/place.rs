@@ -88,9 +88,17 @@ impl Place {
         Ok(read_bytes(&real, LIMIT)?.map(|bytes| Found { bytes, mode }))
     }
 
-    /// Reads a file as text; links are followed wherever they lead, for it is only looked at.
-    pub fn look(&self, path: &str) -> Option<String> {
-        std::fs::read_to_string(self.name(path)).ok()
+    /// Reads a file as text; `None` where there is none. Links are followed wherever they lead, for it is only looked at.
+    pub fn look(&self, path: &str) -> Result<Option<String>, NodesError> {
+        let path = self.name(path);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                Err(NodesError::Input { path, reason: "it is not UTF-8".to_owned() })
+            }
+            Err(source) => Err(DurableError::io(Step::Read, &path, source).into()),
+        }
     }
 
     /// Whether something is there.

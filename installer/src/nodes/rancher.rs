@@ -20,7 +20,7 @@ pub fn wanted(runtime: Runtime, setup: &Setup, place: &Place) -> Result<Wanted, 
     wanted.file(runtime, format!("{folder}/registries.yaml"), registries, setup.credentials.is_some(), true);
     let no_upstream = format!("{HEADER}disable-default-registry-endpoint: true\n");
     wanted.file(runtime, format!("{folder}/config.yaml.d/50-consign.yaml"), no_upstream, false, true);
-    wanted.advice.extend(embedded(runtime, place, folder));
+    wanted.advice.extend(embedded(runtime, place, folder)?);
     Ok(wanted)
 }
 
@@ -30,20 +30,25 @@ pub(super) fn folder(runtime: Runtime) -> &'static str {
 }
 
 /// With its own registry between peers, it hands on what a node has under any name.
-fn embedded(runtime: Runtime, place: &Place, folder: &str) -> Option<Advice> {
+fn embedded(runtime: Runtime, place: &Place, folder: &str) -> Result<Option<Advice>, NodesError> {
     let mut files = place.files(&format!("{folder}/config.yaml.d"), ".yaml");
     files.push(format!("{folder}/config.yaml"));
     let says = |text: String| text.lines().any(|line| line.trim_start().starts_with("embedded-registry: true"));
-    let file = files.into_iter().find(|path| place.look(path).is_some_and(says))?;
-    Some(Advice {
-        runtime,
-        message: format!(
-            "{} has embedded-registry: true; nodes then also take images from each other",
-            place.name(&file).display()
-        ),
-        fix: "leave it if that is meant; images by tag may then be older than those of this site".to_owned(),
-        needed: false,
-    })
+    for file in files {
+        if place.look(&file)?.is_some_and(says) {
+            let file = place.name(&file);
+            return Ok(Some(Advice {
+                runtime,
+                message: format!(
+                    "{} has embedded-registry: true; nodes then also take images from each other",
+                    file.display()
+                ),
+                fix: "leave it if that is meant; images by tag may then be older than those of this site".to_owned(),
+                needed: false,
+            }));
+        }
+    }
+    Ok(None)
 }
 
 /// A text in YAML's double quotes; what JSON writes is read the same.

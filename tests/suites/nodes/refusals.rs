@@ -142,6 +142,10 @@ fn what_cannot_be_meant_is_refused() {
     write("https://a.site").option("--host", "a/b").fails("usage", 2);
     write("https://a.site").option("--credentials-file", node.0.root().join("absent")).fails("usage", 2);
     node.0.invoke(["nodes", "write", "--runtime", "podman"]).fails("node-servers", 2).says("site.toml");
+    let authority = std::fs::read_to_string(node.0.root().join("etc/consign/ca.crt")).unwrap();
+    node.put("etc/consign/ca.crt", "-----BEGIN PRIVATE KEY-----\n");
+    write("https://a.site").fails("usage", 2).says("holds no certificate");
+    node.put("etc/consign/ca.crt", &authority);
     node.put(
         "etc/consign/site.toml",
         "[nodes]\nservers = [\"http://10.0.0.3:5000\"]\nplain-http = true\nhosts = [\"quay.io\"]\n",

@@ -28,8 +28,10 @@ pub(crate) struct World {
 impl World {
     /// `None`, after saying so, where namespaces cannot be made. `containers` takes the place of `/etc/containers`.
     pub(crate) fn new(containers: Option<&Path>) -> Option<Self> {
-        let possible = Command::new("unshare").args(["--net", "--mount", "true"]).status().is_ok_and(|s| s.success());
-        if !skip::unless(possible, "no network namespace can be made", "run the suite as root") {
+        let mut possible = Command::new("unshare");
+        possible.args(["--net", "--mount", "ip", "link", "set", "lo", "up"]);
+        let possible = possible.status().is_ok_and(|status| status.success());
+        if !skip::unless(possible, "no network namespace can be made", "run as root, with iproute2 installed") {
             return None;
         }
         let files = tempfile::tempdir().unwrap();

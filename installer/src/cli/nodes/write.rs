@@ -16,7 +16,7 @@ pub(super) struct Arguments {
     which: Which,
     #[command(flatten)]
     registry: Registry,
-    /// Print what would be written, and write nothing.
+    /// Print what would be written, passwords included, and write nothing.
     #[arg(long)]
     dry_run: bool,
     /// Restart the runtimes that read their configuration only when they start, and let CRI-O reload. Pods may feel it.
