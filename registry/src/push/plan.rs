@@ -107,3 +107,52 @@ impl Plan {
             .flat_map(|(repository, contents)| contents.blobs.keys().map(move |digest| (*digest, repository.as_str())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn put(blobs: &BlobFolder, media_type: &str, bytes: &[u8]) -> Descriptor {
+        let descriptor = Descriptor::of(media_type, bytes);
+        blobs.put(&descriptor.digest, descriptor.size, bytes).unwrap();
+        descriptor
+    }
+
+    #[test]
+    fn children_come_before_what_names_them_and_nothing_comes_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = BlobFolder::open(dir.path()).unwrap();
+        let config = put(&blobs, media_type::OCI_CONFIG, b"{}");
+        let image = |layer: &[u8]| {
+            let layer = put(&blobs, media_type::OCI_LAYER_TAR, layer);
+            let text = json!({"schemaVersion": 2, "config": config, "layers": [layer]}).to_string();
+            (layer, put(&blobs, media_type::OCI_MANIFEST, text.as_bytes()))
+        };
+        let index = |children: &[&Descriptor]| {
+            let text = json!({"schemaVersion": 2, "manifests": children}).to_string();
+            put(&blobs, media_type::OCI_INDEX, text.as_bytes())
+        };
+        let ((layer, one), (_, two)) = (image(b"one"), image(b"two"));
+        let absent = Descriptor::new(media_type::OCI_MANIFEST, Digest::of(b"absent"), 6);
+        let (inner, outer) = (index(&[&one]), index(&[&one, &two]));
+        let top = index(&[&inner, &outer, &absent]);
+        let tops = [("a", &top), ("a", &one), ("b", &one)].map(|(repository, descriptor)| Top {
+            repository: repository.to_owned(),
+            descriptor: descriptor.clone(),
+            tags: vec!["kept".to_owned()],
+        });
+        let carried = [&one, &two, &inner, &outer, &top].map(|descriptor| descriptor.digest).into();
+        let plan = Plan::of(&tops, &blobs, &carried).unwrap();
+        let manifests: Vec<Digest> = plan.repositories["a"].manifests.iter().map(|manifest| manifest.digest).collect();
+        assert_eq!(manifests.len(), 5, "{manifests:?}");
+        let at = |descriptor: &Descriptor| manifests.iter().position(|digest| *digest == descriptor.digest).unwrap();
+        for (child, parent) in [(&one, &inner), (&one, &outer), (&two, &outer), (&inner, &top), (&outer, &top)] {
+            assert!(at(child) < at(parent), "{manifests:?}");
+        }
+        assert_eq!(plan.sparse.iter().collect::<Vec<_>>(), [media_type::OCI_INDEX]);
+        assert_eq!(plan.by_blob()[&layer.digest].1, ["a", "b"]);
+        assert_eq!(plan.bytes(), (2 + 3 + 3) + (2 + 3));
+    }
+}

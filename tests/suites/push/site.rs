@@ -10,7 +10,7 @@ use consign_installer::site_registry::{Collected, SiteRegistry, collect};
 use consign_installer::store::products::ProductState;
 use consign_tests::command::Invocation;
 use consign_tests::forge::Forge;
-use consign_tests::forge::content::IMAGE;
+use consign_tests::forge::content::{Content, IMAGE};
 use consign_tests::images::run;
 use consign_tests::registry::{DockerRegistry, Options, PASSWORD, USER};
 use consign_tests::site::Site;
@@ -132,6 +132,26 @@ async fn a_life_of_three_releases() {
         let again = place.ask(async |registry, store| collect(registry, store).await).await.unwrap();
         assert_eq!((again.removed, again.releases), (0, 0), "{again:?}");
     }
+}
+
+/// A layer that another image of an earlier release brought is not sent again.
+#[test]
+fn what_another_repository_has_is_mounted() {
+    if !can_run() {
+        return;
+    }
+    let (place, registry) = (Place::enrolled(), newest(Options::default()));
+    place.configure(&url(&registry));
+    let release = |sequence, image: &str| {
+        Forge::new(sequence).with(|forge| {
+            forge.content = Content::of(sequence, &[]);
+            forge.content.image(image, b"a layer that stays");
+        })
+    };
+    place.install(&release(1, IMAGE)).succeeds();
+    let other = release(2, "registry.example/other:1");
+    place.install(&other).succeeds().says("1 blobs (18 B) mounted");
+    assert_eq!(digest(&registry, "registry.example/other:1"), image_of(&other));
 }
 
 /// Whoever does not get in, or is not there, or will not: exit 20 (or a configuration that cannot be meant), and the
