@@ -14,7 +14,7 @@ use consign_format::{Descriptor, Digest};
 use consign_registry::serve::{Content, ContentError, Shelf, Users, UsersError};
 
 use crate::config::{RegistryConfig, SiteConfig};
-use crate::nodes::servers;
+use crate::nodes::servers::Server;
 use crate::site::Site;
 use crate::store::products::ProductState;
 use crate::store::state_file::read_bytes;
@@ -225,8 +225,9 @@ pub fn tls(site: &Site, config: &SiteConfig, on_problem: OnProblem) -> Result<Ar
 /// `Failure`: the files of the authority are damaged, another run holds the lock, a server of `[nodes]` is none.
 pub fn certify(site: &Site, config: &SiteConfig) -> Result<(), Failure> {
     let mut names = config.registry.names.clone();
-    let servers = servers::parse(&config.nodes.servers, config.nodes.plain_http)?;
-    names.extend(servers.iter().map(|server| server.host().trim_matches(['[', ']']).to_owned()));
+    for server in &config.nodes.servers {
+        names.insert(server.parse::<Server>()?.host().trim_matches(['[', ']']).to_owned());
+    }
     names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
     names.extend(rustix::system::uname().nodename().to_str().ok().filter(|name| is_name(name)).map(str::to_owned));
     let listen = config.registry.listen.ip();

@@ -86,28 +86,9 @@ impl Site {
         self.serve_with(&["--plain-http"])
     }
 
-    /// Its registry on a free port, until dropped; what it says on standard error is kept in a file.
+    /// Its registry on a free port, until dropped.
     pub fn serve_with(&self, arguments: &[&str]) -> Served {
-        let invocation = self.invoke(["serve", "--json", "--listen", "127.0.0.1:0"]).args(arguments);
-        let log = tempfile::NamedTempFile::new().expect("a file for the log");
-        let mut command = invocation.command();
-        command.stdout(Stdio::piped()).stderr(log.reopen().expect("the log once more"));
-        let mut child = command.spawn().expect("consign-site serves");
-        let mut line = String::new();
-        // One JSON document; pretty or not, the address is in it once it ends.
-        let mut out = BufReader::new(child.stdout.take().expect("piped"));
-        let mut said = String::new();
-        while out.read_line(&mut line).is_ok_and(|length| length > 0) {
-            said += &line;
-            line.clear();
-            if let Ok(document) = serde_json::from_str::<Value>(&said)
-                && let Some(address) = document["listen"].as_str()
-            {
-                return Served { child, address: address.to_owned(), log };
-            }
-        }
-        let errors = std::fs::read_to_string(log.path()).unwrap_or_default();
-        panic!("consign-site serve ended: {:?}; it said: {said}{errors}", child.wait());
+        Served::start(&self.invoke(["serve", "--json", "--listen", "127.0.0.1:0"]).args(arguments))
     }
 
     /// Everything it keeps: path, mode, and the digest of each file.
@@ -144,6 +125,38 @@ pub struct Served {
 }
 
 impl Served {
+    /// Starts what serves (`serve --json …`), and waits until it says where. What it says on standard error is kept.
+    pub fn start(invocation: &Invocation) -> Self {
+        let log = tempfile::NamedTempFile::new().expect("a file for the log");
+        let mut command = invocation.command();
+        command.stdout(Stdio::piped()).stderr(log.reopen().expect("the log once more"));
+        let mut child = command.spawn().expect("consign-site serves");
+        let mut line = String::new();
+        // One JSON document; pretty or not, the address is in it once it ends.
+        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        let mut said = String::new();
+        while out.read_line(&mut line).is_ok_and(|length| length > 0) {
+            said += &line;
+            line.clear();
+            if let Ok(document) = serde_json::from_str::<Value>(&said)
+                && let Some(address) = document["listen"].as_str()
+            {
+                return Self { child, address: address.to_owned(), log };
+            }
+        }
+        let errors = std::fs::read_to_string(log.path()).unwrap_or_default();
+        panic!("consign-site serve ended: {:?}; it said: {said}{errors}", child.wait());
+    }
+
+    /// What it was asked so far, as its access log (`--access-log`) has it: path and query, and the answer's status.
+    pub fn asked(&self) -> Vec<(String, u16)> {
+        let asked = |line: &str| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            Some((line["target"].as_str()?.to_owned(), u16::try_from(line["status"].as_u64()?).ok()?))
+        };
+        self.said().lines().filter_map(asked).collect()
+    }
+
     /// `127.0.0.1:PORT`
     pub fn address(&self) -> &str {
         &self.address

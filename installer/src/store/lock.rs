@@ -5,11 +5,16 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
 
 use consign_registry::durable::{DurableError, Folder, Step};
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::{Store, StoreError};
+
+/// How long is waited after each try. A process that starts another one shares its open files with it for the moment
+/// until that is a program of its own, and with them a lock that it has let go of itself.
+const PAUSES: [Duration; 3] = [Duration::from_millis(20), Duration::from_millis(100), Duration::ZERO];
 
 /// The lock, held until it is dropped.
 #[derive(Debug)]
@@ -17,20 +22,23 @@ pub struct Lock {
     _file: File,
 }
 
-/// Takes the lock, or refuses at once if another run has it. Drafts of a run that was cut off are removed.
+/// Takes the lock, or refuses if another run has it. Drafts of a run that was cut off are removed.
 pub fn take(store: &Store) -> Result<Lock, StoreError> {
     let path = store.dir().join("lock");
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits() as i32);
     let file = options.open(&path).map_err(|source| DurableError::io(Step::Create, &path, source))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {
-            remove_drafts(store)?;
-            Ok(Lock { _file: file })
+    for pause in PAUSES {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                remove_drafts(store)?;
+                return Ok(Lock { _file: file });
+            }
+            Err(error) if error == rustix::io::Errno::WOULDBLOCK => std::thread::sleep(pause),
+            Err(error) => return Err(DurableError::io(Step::Create, &path, error).into()),
         }
-        Err(error) if error == rustix::io::Errno::WOULDBLOCK => Err(StoreError::Busy { dir: store.dir().to_owned() }),
-        Err(error) => Err(DurableError::io(Step::Create, &path, error).into()),
     }
+    Err(StoreError::Busy { dir: store.dir().to_owned() })
 }
 
 /// Removes the drafts of small files; those of blobs are removed by who opens the blobs.

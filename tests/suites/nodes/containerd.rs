@@ -128,7 +128,7 @@ fn every_image_of_a_release_comes_from_the_site_and_nothing_asks_upstream() {
     assert!(world.has_no_route());
     let registry = world.serve(&ward.site);
     let Some(daemon) = Containerd::start(ward.site.root(), Some(&world)) else { return };
-    let server = format!("http://{}", registry.address);
+    let server = format!("http://{}", registry.address());
     ward.site.invoke(["nodes", "write", "--runtime", "containerd", "--server", &server]).succeeds();
     let references = ward.references();
     for name in &references {
@@ -158,7 +158,7 @@ fn what_the_site_has_not_is_not_looked_for_upstream() {
     let Some(world) = World::new(None) else { return };
     let registry = world.serve(&ward.site);
     let Some(daemon) = Containerd::start(ward.site.root(), Some(&world)) else { return };
-    let server = format!("http://{}", registry.address);
+    let server = format!("http://{}", registry.address());
     ward.site.invoke(["nodes", "write", "--runtime", "containerd", "--server", &server]).succeeds();
     for name in ["docker.io/library/absent:1", "never.example/of:it"] {
         let lost = daemon.pull(name).output().unwrap();
@@ -180,7 +180,7 @@ fn kubernetes_own_way_in_comes_from_the_site_and_nothing_asks_upstream() {
     let Some(world) = World::new(None) else { return };
     let registry = world.serve(&ward.site);
     let Some(daemon) = Containerd::start(ward.site.root(), Some(&world)) else { return };
-    let server = format!("http://{}", registry.address);
+    let server = format!("http://{}", registry.address());
     ward.site.invoke(["nodes", "write", "--runtime", "containerd", "--server", &server]).succeeds();
     for name in ward.references() {
         run(&mut daemon.kubernetes_pull(&name));
@@ -200,7 +200,7 @@ fn the_check_proves_a_pull_and_that_nothing_asks_upstream() {
     let Some(world) = World::new(None) else { return };
     let registry = world.serve(&ward.site);
     let Some(_daemon) = Containerd::start(ward.site.root(), Some(&world)) else { return };
-    let server = format!("http://{}", registry.address);
+    let server = format!("http://{}", registry.address());
     ward.site.invoke(["nodes", "write", "--runtime", "containerd", "--server", &server]).succeeds();
     let check = || {
         let check = ward.site.invoke(["nodes", "check", "--runtime", "containerd", "--json"]);

@@ -46,7 +46,7 @@ fn every_image_of_a_release_comes_from_the_site_and_nothing_asks_upstream() {
         return;
     }
     let registry = world.serve(&ward.site);
-    let server = format!("http://{}", registry.address);
+    let server = format!("http://{}", registry.address());
     let written = ward.site.invoke(["nodes", "write", "--runtime", "podman", "--server", &server]).succeeds();
     // A path has no room for a port, so that one host cannot be led here; that is said.
     written.says("images of corp.example:5000 cannot be led here");
@@ -83,7 +83,7 @@ fn the_check_proves_a_pull_and_that_nothing_asks_upstream() {
     let ward = Ward::without_ports();
     let Some(world) = World::new(None) else { return };
     let registry = world.serve(&ward.site);
-    let server = format!("http://{}", registry.address);
+    let server = format!("http://{}", registry.address());
     ward.site.invoke(["nodes", "write", "--runtime", "podman", "--server", &server]).succeeds();
     let check = || ward.site.invoke(["nodes", "check", "--runtime", "podman", "--json"]).under(world.entry());
     let said = check().env("HOME", ward.site.root()).succeeds().json();

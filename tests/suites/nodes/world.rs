@@ -10,9 +10,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use consign_tests::images::run;
-use consign_tests::site::Site;
+use consign_tests::site::{Served, Site};
 use consign_tests::skip;
-use serde_json::Value;
 
 use crate::release::HOSTS;
 
@@ -87,16 +86,10 @@ impl World {
         counter(&counters, "Tcp:", "AttemptFails") + counter(&counters, "Udp:", "OutDatagrams")
     }
 
-    /// The registry of a site, inside, with its log.
-    pub(crate) fn serve(&self, site: &Site) -> Registry {
-        let log = tempfile::NamedTempFile::new().unwrap();
-        let serve = ["serve", "--json", "--verbose", "--listen", "127.0.0.1:0"];
-        let mut command = site.invoke(serve).under(self.entry()).command();
-        let mut child = command.stdout(Stdio::piped()).stderr(log.reopen().unwrap()).spawn().unwrap();
-        let mut said = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        let document: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
-        Registry { child, address: document["listen"].as_str().unwrap().to_owned(), log }
+    /// The registry of a site, inside, with its access log.
+    pub(crate) fn serve(&self, site: &Site) -> Served {
+        let serve = ["serve", "--json", "--plain-http", "--access-log", "--listen", "127.0.0.1:0"];
+        Served::start(&site.invoke(serve).under(self.entry()))
     }
 }
 
@@ -104,32 +97,6 @@ impl Drop for World {
     fn drop(&mut self) {
         let _ = self.keeper.kill();
         let _ = self.keeper.wait();
-    }
-}
-
-/// A site's registry. Dropping it ends it.
-pub(crate) struct Registry {
-    child: Child,
-    pub(crate) address: String,
-    log: tempfile::NamedTempFile,
-}
-
-impl Registry {
-    /// What was asked: path and query, and the status of the answer.
-    pub(crate) fn asked(&self) -> Vec<(String, u16)> {
-        let log = std::fs::read_to_string(self.log.path()).unwrap();
-        let answered = log.lines().filter_map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            Some((words.get(2)?.to_string(), words.get(3)?.parse().ok()?))
-        });
-        answered.collect()
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
