@@ -108,7 +108,7 @@ fn a_run_killed_at_any_instant_is_resumed_by_running_again() {
 fn check_served(site: &Site, how: &str) {
     let store = || Store::at(site.root());
     Enrolled::open(store()).unwrap_or_else(|error| panic!("{how}: {error}"));
-    let content = SiteContent::new(store(), Box::new(|problem| panic!("{problem}")));
+    let content = SiteContent::new(store(), std::sync::Arc::new(|problem: &str| panic!("{problem}")));
     let blobs = store().blobs().unwrap();
     for product in store().products().unwrap() {
         for release in product.held() {
