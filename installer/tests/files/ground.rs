@@ -126,7 +126,7 @@ impl Machine {
         let mut site = Site::open_exclusive(self.site.store()).unwrap();
         site.adopt_files = self.adopt;
         site.allow.units = self.units.clone();
-        let systemctl = self.programs.as_ref().and_then(|folder| Systemctl::in_folders(&[folder.clone()]));
+        let systemctl = self.programs.as_ref().and_then(|folder| Systemctl::in_folders(std::slice::from_ref(folder)));
         site.services = systemctl.map(|found| Box::new(found) as Box<dyn ServiceManager>);
         site
     }
