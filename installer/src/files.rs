@@ -106,8 +106,9 @@ impl FilesPlan {
 /// # Errors
 /// [`FilesError`], before anything was changed: every reason why a file could not be placed.
 pub fn plan(site: &Site, domain: &Name, release: &ReleaseManifest, loading: u64) -> Result<FilesPlan, FilesError> {
+    let placed = release.files.iter().filter(|file| file.installer.is_none());
+    site.allow.check_node(placed.map(|file| &file.to), &release.services)?;
     let wanted = wanted::wanted(release)?;
-    site.allow.check_node(wanted.keys(), &release.services)?;
     services::check(site, release)?;
     plan::plan(site, domain, &release.product, &wanted, loading)
 }

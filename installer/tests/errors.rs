@@ -11,8 +11,10 @@ use consign_format::trust::keys::PublicKey;
 use consign_format::verify::Undecryptable;
 use consign_format::{Digest, Name};
 use consign_installer::admit::Refusal;
+use consign_installer::allow::NotAllowed;
 use consign_installer::config::ConfigError;
 use consign_installer::desired::DesiredError;
+use consign_installer::files::FilesError;
 use consign_installer::handoff::export::ExportError;
 use consign_installer::images::ImageError;
 use consign_installer::install_bundle::Unsettled;
@@ -20,6 +22,7 @@ use consign_installer::load::LoadError;
 use consign_installer::open::OpenError;
 use consign_installer::scan::ScanError;
 use consign_installer::serve::ServeError;
+use consign_installer::services::ServicesError;
 use consign_installer::site::SiteError;
 use consign_installer::site::enrol::EnrolError;
 use consign_installer::site::record::RecordError;
@@ -201,15 +204,38 @@ fn settling() -> Vec<Failure> {
     ]
 }
 
+fn placing() -> Vec<Failure> {
+    let to = || "/usr/local/bin/k3s".to_owned();
+    let unit = || "k3s.service".to_owned();
+    vec![
+        FilesError::Malformed { to: to(), reason: "two files go there".into() }.into(),
+        FilesError::NotAllowed(NotAllowed { what: vec![format!("file {}", to()), format!("unit {}", unit())] }).into(),
+        FilesError::Owner { to: to(), owner: "etcd".into(), reason: "only root gives files away" }.into(),
+        FilesError::Foreign { to: vec![to(), "/etc/k3s.yaml".into()] }.into(),
+        FilesError::Changed { to: vec![to()] }.into(),
+        FilesError::Claimed { to: to(), domain: "dev".into(), product: "platform".into() }.into(),
+        FilesError::NoRoom { need: "70 MB".into(), free: "1 MB".into(), at: "/usr/local/bin".into() }.into(),
+        ServicesError::Malformed { unit: unit(), reason: "it is there twice".into() }.into(),
+        ServicesError::Unavailable { reason: "there is no systemctl" }.into(),
+        ServicesError::Refused { what: format!("restart -- {}", unit()), reason: "exit status: 1".into() }.into(),
+    ]
+}
+
+fn shown(all: &[Failure]) -> String {
+    let one = |failure: &Failure| format!("{}\nexit {}", consign_terminal::report(failure), failure.code().exit.code());
+    all.iter().map(one).collect::<Vec<_>>().join("\n\n")
+}
+
+#[test]
+fn errors_of_files_and_services_read_as_they_should() {
+    insta::assert_snapshot!(shown(&placing()));
+}
+
 #[test]
 fn errors_read_as_they_should() {
     let all: Vec<Failure> = [opening(), scanning(), site(), admission(), loading(), settling(), upgrading()]
         .into_iter()
         .flatten()
         .collect();
-    let shown: Vec<String> = all
-        .iter()
-        .map(|failure| format!("{}\nexit {}", consign_terminal::report(failure), failure.code().exit.code()))
-        .collect();
-    insta::assert_snapshot!(shown.join("\n\n"));
+    insta::assert_snapshot!(shown(&all));
 }

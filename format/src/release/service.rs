@@ -12,7 +12,7 @@ pub struct Service {
     /// Whether it is made to start with the machine; if not, that is left as it is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub enable: bool,
-    /// When it is restarted.
+    /// When it is restarted; without it, when one of its files has changed.
     #[serde(default, skip_serializing_if = "Restart::is_on_change")]
     pub restart: Restart,
     /// The places of the files of the release that it depends on.

@@ -51,7 +51,9 @@ impl Sources {
         if self.before.is_none() {
             let dir = site.store.before_dir();
             create_dir(&dir, 0o700)?;
-            self.before = Some(BlobFolder::open(&dir)?);
+            let before = BlobFolder::open(&dir)?;
+            before.remove_drafts()?;
+            self.before = Some(before);
         }
         Ok(())
     }

@@ -47,9 +47,10 @@ fn remove_drafts(store: &Store) -> Result<(), StoreError> {
     let mut folders: Vec<_> =
         ["trust", "trust/domains", "repositories", "releases", "receipts", "journal"].map(|name| dir.join(name)).into();
     folders.extend(store.config_file().parent().map(ToOwned::to_owned));
-    let products = dir.join("products");
-    if let Ok(domains) = std::fs::read_dir(&products) {
-        folders.extend(domains.flatten().filter(|entry| entry.path().is_dir()).map(|entry| entry.path()));
+    for by_domain in ["products", "files/placed", "files/units"] {
+        if let Ok(domains) = std::fs::read_dir(dir.join(by_domain)) {
+            folders.extend(domains.flatten().filter(|entry| entry.path().is_dir()).map(|entry| entry.path()));
+        }
     }
     for folder in folders.iter().filter(|folder| folder.is_dir()) {
         Folder::open(folder)?.remove_drafts()?;
@@ -66,14 +67,17 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let store = Store::at(root.path());
         store.create().unwrap();
-        consign_registry::durable::create_dir(&store.dir().join("products/dev"), 0o755).unwrap();
-        let places = ["trust", "trust/domains", "products/dev", "repositories", "releases", "receipts"];
-        for place in places {
+        let by_domain = ["products/dev", "files/placed/dev", "files/units/dev"];
+        for place in by_domain {
+            consign_registry::durable::create_dir(&store.dir().join(place), 0o755).unwrap();
+        }
+        let places = [&by_domain[..], &["trust", "trust/domains", "repositories", "releases", "receipts"]].concat();
+        for place in &places {
             std::fs::write(store.dir().join(place).join(".draft-1-2"), "half").unwrap();
             std::fs::write(store.dir().join(place).join("kept"), "whole").unwrap();
         }
         drop(take(&store).unwrap());
-        for place in places {
+        for place in &places {
             assert!(!store.dir().join(place).join(".draft-1-2").exists(), "{place}");
             assert!(store.dir().join(place).join("kept").exists(), "{place}");
         }
