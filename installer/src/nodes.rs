@@ -139,26 +139,6 @@ impl Setup {
     }
 }
 
-impl Setup {
-    /// The hosts that can stand in a path: those without a port, for no reference has a colon there.
-    pub(crate) fn hosts_in_paths(&self) -> impl Iterator<Item = &String> {
-        self.hosts.iter().filter(|host| !host.contains(':'))
-    }
-
-    /// What is to be said of the others, to a runtime that knows no other way to name a host.
-    pub(crate) fn not_in_paths(&self, runtime: Runtime) -> Option<Advice> {
-        let others: Vec<&str> = self.hosts.iter().filter(|host| host.contains(':')).map(String::as_str).collect();
-        let others = others.join(", ");
-        (!others.is_empty()).then(|| Advice {
-            runtime,
-            message: format!("images of {others} cannot be led here: a path has no room for a port"),
-            fix: "let the release name them by a host without a port, or use containerd, which says the host otherwise"
-                .to_owned(),
-            needed: true,
-        })
-    }
-}
-
 /// Where the manifest of what was written lies, and all that belongs to it.
 pub(crate) const OWN_FOLDER: &str = "/var/lib/consign/nodes";
 

@@ -160,6 +160,12 @@ pub enum ServeError {
         /// The file.
         path: PathBuf,
     },
+    /// The site has another registry, and releases go there.
+    #[error("this site has a registry already, {url}, and its nodes pull from that one")]
+    Elsewhere {
+        /// Where it is.
+        url: String,
+    },
     /// Only one half of certificate and key is named.
     #[error("of `certificate` and `key` under [registry] one is missing")]
     HalfCertificate,
@@ -169,7 +175,7 @@ impl Coded for ServeError {
     fn code(&self) -> Code {
         match self {
             ServeError::Listen { .. } => codes::CANNOT_LISTEN,
-            ServeError::Users { .. } | ServeError::NoFile { .. } | ServeError::HalfCertificate => codes::SITE_CONFIG,
+            _ => codes::SITE_CONFIG,
         }
     }
 
@@ -178,6 +184,7 @@ impl Coded for ServeError {
             ServeError::Listen { .. } => "see who has the port with ss -ltnp, or choose another with --listen",
             ServeError::Users { .. } => "consign-site registry user NAME adds one",
             ServeError::NoFile { .. } => "put it there, or take its line out of site.toml",
+            ServeError::Elsewhere { .. } => "take `registry` out of site.toml to serve from the store instead",
             ServeError::HalfCertificate => "name both, or neither: then the site's own authority makes one",
         };
         Some(hint.to_owned())

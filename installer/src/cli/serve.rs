@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 
 use super::{Context, runtime};
-use crate::serve::{OnProblem, SiteContent, listen, tls, users};
+use crate::serve::{OnProblem, ServeError, SiteContent, listen, tls, users};
 use crate::site::Site;
 
 /// Connections that are served where the machine allows as many open files: one for the client, one for the blob.
@@ -58,6 +58,9 @@ impl Coded for Stopped {
 pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Failure> {
     let site = Site::open(context.store.clone())?;
     let mut config = context.config()?;
+    if let Some(existing) = &config.registry.existing {
+        return Err(ServeError::Elsewhere { url: existing.address.to_string() }.into());
+    }
     config.registry.listen = arguments.listen.unwrap_or(config.registry.listen);
     config.registry.plain_http |= arguments.plain_http;
     let on_problem: OnProblem = Arc::new(|text: &str| line(&format!("warning: {}", text.escape_default())));

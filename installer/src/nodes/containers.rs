@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use consign_registry::serve::lookup::host_in_path;
 use toml::{Table, Value};
 
 use super::{Advice, HEADER, NodesError, Place, Runtime, Setup, Wanted, text};
@@ -28,7 +29,6 @@ pub fn wanted(runtime: Runtime, setup: &Setup, place: &Place) -> Result<Wanted, 
     let mut wanted = Wanted::default();
     let crio = runtime == Runtime::Crio;
     wanted.file(runtime, FILE, registries(setup), false, crio);
-    wanted.advice.extend(setup.not_in_paths(runtime));
     if let Some(certificates) = setup.needed_authority() {
         for server in setup.servers.iter().filter(|server| server.tls()) {
             let path = format!("{CERTIFICATES}/{}/ca.crt", server.address());
@@ -63,8 +63,8 @@ fn registries(setup: &Setup) -> String {
     let mut out = HEADER.to_owned();
     let Some((last, mirrors)) = setup.servers.split_last() else { return out };
     let insecure = |tls: bool| if tls { "" } else { "insecure = true\n" };
-    for host in setup.hosts_in_paths() {
-        let place = |address: &str| Value::String(format!("{address}/{host}"));
+    for host in &setup.hosts {
+        let place = |address: &str| Value::String(format!("{address}/{}", host_in_path(host)));
         let prefix = Value::String(host.clone());
         let _ = write!(out, "\n[[registry]]\nprefix = {prefix}\nlocation = {}\n", place(last.address()));
         out += insecure(last.tls());

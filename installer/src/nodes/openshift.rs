@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use consign_registry::serve::lookup::host_in_path;
+
 use super::{Advice, HEADER, OWN_FOLDER, Runtime, Setup, Wanted};
 
 /// What an administrator of OpenShift applies.
@@ -21,7 +23,6 @@ pub fn wanted(setup: &Setup) -> Wanted {
         "oc apply -f the files; the Machine Config Operator then drains and restarts the nodes one by one",
         true,
     ));
-    wanted.advice.extend(setup.not_in_paths(runtime));
     if let Some(certificates) = setup.needed_authority() {
         wanted.file(runtime, path("registry-authority.yaml"), authority(setup, certificates), false, false);
         let patch = r#"oc patch image.config.openshift.io/cluster --type merge -p '{"spec":{"additionalTrustedCA":{"name":"consign-site-ca"}}}'"#;
@@ -50,9 +51,12 @@ fn mirror_set(setup: &Setup, kind: &str, field: &str) -> String {
     let mut out = format!(
         "{HEADER}---\napiVersion: config.openshift.io/v1\nkind: {kind}\nmetadata:\n  name: consign-site\nspec:\n  {field}:\n"
     );
-    for host in setup.hosts_in_paths() {
-        let mirrors: Vec<String> =
-            setup.servers.iter().map(|server| quoted(&format!("{}/{host}", server.address()))).collect();
+    for host in &setup.hosts {
+        let mirrors: Vec<String> = setup
+            .servers
+            .iter()
+            .map(|server| quoted(&format!("{}/{}", server.address(), host_in_path(host))))
+            .collect();
         let mirrors = mirrors.join(", ");
         let _ = write!(
             out,

@@ -6,11 +6,10 @@
 //!   registry; the key, from site, release and manifest, tells two manifests of one repository, two releases and two
 //!   sites apart, so that whoever removes a tag removes his own.
 
-use std::net::Ipv6Addr;
-
 use consign_format::reference::is_repository;
 use consign_format::{Digest, Name};
 use consign_registry::push::{Address, Top};
+use consign_registry::serve::lookup::host_in_path;
 
 use super::SiteRegistryError;
 use crate::store::repositories::Named;
@@ -23,22 +22,11 @@ pub(super) const SCRATCH: (&str, &str) = (consign_format::state::HOST, "probe");
 
 /// The repository of something that is called `HOST/REPOSITORY`.
 pub fn place(address: &Address, host: &str, repository: &str) -> Result<String, SiteRegistryError> {
-    let placed = address.repository(&format!("{}/{repository}", folder_of(host)));
+    let placed = address.repository(&format!("{}/{repository}", host_in_path(host)));
     if is_repository(&placed) {
         return Ok(placed);
     }
     Err(SiteRegistryError::Unplaceable { name: format!("{host}/{repository}"), place: placed })
-}
-
-/// A host as a path component. Host names are the same in upper and lower case; repositories have lower case only.
-fn folder_of(host: &str) -> String {
-    if let Some((address, rest)) = host.strip_prefix('[').and_then(|host| host.split_once(']'))
-        && let Ok(address) = address.parse::<Ipv6Addr>()
-    {
-        let groups: Vec<String> = address.segments().iter().map(|group| format!("{group:x}")).collect();
-        return format!("ipv6_{}{}", groups.join("-"), rest.replace(':', "_"));
-    }
-    host.to_ascii_lowercase().replace(':', "_")
 }
 
 /// The tag by which a site keeps a manifest of a release.

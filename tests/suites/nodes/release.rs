@@ -21,30 +21,19 @@ pub(crate) const HOSTS: [&str; 5] = ["corp.example:5000", "docker.io", "ghcr.io"
 /// A site that has installed it, and the digest of each image, in their order.
 pub(crate) struct Ward {
     pub(crate) site: Site,
-    images: Vec<&'static str>,
     pub(crate) digests: Vec<Digest>,
 }
 
 impl Ward {
     pub(crate) fn new() -> Self {
-        Ward::of(&IMAGES, "", 0)
-    }
-
-    /// Without the image whose host has a port, which not every runtime can be led away from.
-    pub(crate) fn without_ports() -> Self {
-        let images: Vec<&str> = IMAGES.into_iter().filter(|reference| !reference.contains(":5000")).collect();
-        Ward::of(&images, "", 0)
+        Ward::with_layer("", 0)
     }
 
     /// The first image has `size` bytes more in its layer.
     pub(crate) fn with_layer(word: &str, size: usize) -> Self {
-        Ward::of(&IMAGES, word, size)
-    }
-
-    fn of(images: &[&'static str], word: &str, size: usize) -> Self {
         let mut content = Content::of(1, &[object()]);
         let mut digests = Vec::new();
-        for (n, reference) in images.iter().enumerate() {
+        for (n, reference) in IMAGES.iter().enumerate() {
             let ballast = if n == 0 { word.bytes().cycle().take(size).collect() } else { Vec::new() };
             let text = [reference.as_bytes(), &ballast].concat();
             let image = image(&mut content, reference, &text);
@@ -62,7 +51,7 @@ impl Ward {
         let site = Site::bare();
         site.enrol(&root).succeeds();
         site.export(&bundle).succeeds();
-        Ward { site, images: images.to_vec(), digests }
+        Ward { site, digests }
     }
 
     /// The images by tag, then by digest.
@@ -71,8 +60,8 @@ impl Ward {
             let name = tagged.rsplit_once(':').unwrap().0;
             format!("{name}@{digest}")
         };
-        let tagged = self.images.iter().map(|reference| (*reference).to_owned());
-        tagged.chain(self.images.iter().zip(&self.digests).map(by_digest)).collect()
+        let tagged = IMAGES.iter().map(|reference| (*reference).to_owned());
+        tagged.chain(IMAGES.iter().zip(&self.digests).map(by_digest)).collect()
     }
 }
 

@@ -122,7 +122,7 @@ fn the_check_says_whether_authority_and_password_are_right() {
     if !can_run() {
         return;
     }
-    let (ward, authority, stranger) = (Ward::without_ports(), Authority::new(), Authority::new());
+    let (ward, authority, stranger) = (Ward::new(), Authority::new(), Authority::new());
     let registry = Registry::start(ward.site.root(), &authority);
     prepare(ward.site.root());
     write(&ward, "podman", &registry.server, &authority.certificate());

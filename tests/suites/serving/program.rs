@@ -33,6 +33,9 @@ fn users_are_added_let_in_and_taken_out() {
     }
     let site = enrolled();
     site.invoke(["registry", "user", "node"]).fails("site-config", 2);
+    configure(&site, "registry = \"https://harbor.site\"\n");
+    site.invoke(["serve"]).fails("site-config", 2);
+    configure(&site, "");
     let users = site.root().join("etc/consign/registry-users");
     configure(&site, &format!("[registry]\nnames = [\"registry.site\"]\nusers = {users:?}\n"));
     site.invoke(["serve"]).fails("site-config", 2);

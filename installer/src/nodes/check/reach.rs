@@ -7,6 +7,7 @@ use std::time::Duration;
 use consign_format::error::Coded;
 use consign_format::{Reference, state};
 use consign_registry::durable::write_file;
+use consign_registry::serve::lookup::host_in_path;
 use consign_registry::{ImageSource, RegistryOptions, RemoteRegistry, SourceError};
 
 use super::Proof;
@@ -81,16 +82,12 @@ fn registry(setup: &Setup, server: &Server, host: &str) -> Result<(RemoteRegistr
         Ok(path)
     };
     let mut options = RegistryOptions {
-        mirrors: BTreeMap::from([(host.to_owned(), format!("{}/{host}", server.address()))]),
+        mirrors: BTreeMap::from([(host.to_owned(), format!("{}/{}", server.address(), host_in_path(host)))]),
         tries: 2,
         connect_timeout: Duration::from_secs(5),
         read_timeout: Duration::from_secs(20),
         ..RegistryOptions::default()
     };
-    // A prefix is a part of a path and has no port; such a host is named by `?ns=` instead.
-    if host.contains(':') {
-        options.mirrors = BTreeMap::from([(host.to_owned(), server.address().to_owned())]);
-    }
     if !server.tls() {
         options.plain_http.push(server.address().to_owned());
     }
