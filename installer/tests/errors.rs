@@ -15,12 +15,14 @@ use consign_installer::allow::NotAllowed;
 use consign_installer::config::ConfigError;
 use consign_installer::desired::DesiredError;
 use consign_installer::files::FilesError;
+use consign_installer::gc::GcError;
 use consign_installer::handoff::export::ExportError;
 use consign_installer::images::ImageError;
 use consign_installer::install_bundle::Unsettled;
 use consign_installer::load::LoadError;
 use consign_installer::open::OpenError;
 use consign_installer::scan::ScanError;
+use consign_installer::scrub::Rotten;
 use consign_installer::serve::ServeError;
 use consign_installer::services::ServicesError;
 use consign_installer::site::SiteError;
@@ -30,8 +32,10 @@ use consign_installer::site::recover::RecoverError;
 use consign_installer::site_secrets::SiteSecretMissing;
 use consign_installer::store::StoreError;
 use consign_installer::supply::SupplyError;
+use consign_installer::tls::TlsError;
 use consign_installer::upgrade::UpgradeError;
 use consign_registry::manifest::ManifestError;
+use consign_registry::serve::UsersError;
 use consign_sealed::SealedError;
 
 fn path(text: &str) -> PathBuf {
@@ -112,6 +116,17 @@ fn site() -> Vec<Failure> {
         StoreError::Busy { dir: dir() }.into(),
         ConfigError::Text { path: path("/etc/consign/site.toml") }.into(),
         ServeError::HalfCertificate.into(),
+        ServeError::NoFile { path: path("/etc/consign/registry-users") }.into(),
+        ServeError::Users { path: path("/etc/consign/registry-users"), source: UsersError::Line { line: 3 } }.into(),
+        ServeError::Elsewhere { url: "https://harbor.site/consign".into() }.into(),
+        TlsError::Unusable {
+            certificate: path("/etc/pki/registry.crt"),
+            key: path("/etc/pki/registry.key"),
+            reason: "no certificate is in it".into(),
+        }
+        .into(),
+        GcError::Unconfirmed { product: name("radiology"), version: "2.0".into() }.into(),
+        Rotten { rotten: 1, missing: 0, products: vec!["radiology 2.0".into()] }.into(),
         ServeError::Listen { listen: "127.0.0.1:80".parse().unwrap(), source: io::ErrorKind::AddrInUse.into() }.into(),
     ]
 }
