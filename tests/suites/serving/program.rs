@@ -5,16 +5,7 @@ use consign_tests::site::Site;
 use serde_json::Value;
 
 use crate::curl::Curl;
-
-fn enrolled() -> Site {
-    Site::enrolled(&Desk::shared().0.trust())
-}
-
-fn configure(site: &Site, text: &str) {
-    let file = site.root().join("etc/consign/site.toml");
-    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    std::fs::write(file, text).unwrap();
-}
+use crate::{configure, enrolled};
 
 /// `registry user` with a password on standard input.
 fn user(site: &Site, arguments: [&str; 3], password: &str) -> std::process::Output {

@@ -8,21 +8,12 @@ use consign_tests::desk::Desk;
 use consign_tests::site::Site;
 
 use crate::curl::Curl;
+use crate::{configure, enrolled};
 
 const NAMES: &str = "[registry]\nnames = [\"registry.site\"]\n";
 
-fn configure(site: &Site, text: &str) {
-    let file = site.root().join("etc/consign/site.toml");
-    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    std::fs::write(file, text).unwrap();
-}
-
 fn authority(site: &Site) -> PathBuf {
     site.root().join("etc/consign/ca.crt")
-}
-
-fn enrolled() -> Site {
-    Site::enrolled(&Desk::shared().0.trust())
 }
 
 fn copy(from: &Path, folder: &Path, name: &str) -> PathBuf {
