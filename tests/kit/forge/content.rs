@@ -74,6 +74,15 @@ impl Content {
         content
     }
 
+    /// Makes it another product's, with places of its own for its files: two products never have one.
+    pub fn name_product(&mut self, product: &str) {
+        self.fields["product"] = product.into();
+        for file in self.fields["files"].as_array_mut().into_iter().flatten() {
+            let to = file["to"].as_str().expect("a place").replace(PRODUCT, product);
+            file["to"] = to.into();
+        }
+    }
+
     /// Lists a blob and carries it as it is.
     pub fn blob(&mut self, role: &str, media_type: &str, bytes: &[u8]) -> Descriptor {
         let descriptor = self.list(role, media_type, bytes);

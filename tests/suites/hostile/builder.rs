@@ -220,7 +220,7 @@ fn tenants(trial: &mut Trial) {
     // A second tenant's blobs are not to be had through the first one's repository, nor to be mounted into it.
     let ground = trial.ground();
     let other = Forge::new(1).with(|forge| {
-        forge.content.fields["product"] = "mains".into();
+        forge.content.name_product("mains");
         forge.content.image("registry.example/mains:1", b"of the other tenant");
     });
     let medium = super::ground::Medium::of(&other.bundle());

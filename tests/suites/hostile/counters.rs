@@ -191,7 +191,7 @@ fn requirements(trial: &mut Trial) {
     };
     let absent = refusal(23, "requirement-missing", "requires mains >=1");
     trial.refuses("absent", &requires("mains", ">=1").bundle(), absent);
-    let mains = Forge::new(1).with(|forge| forge.content.fields["product"] = "mains".into());
+    let mains = Forge::new(1).with(|forge| forge.content.name_product("mains"));
     let medium = Medium::of(&mains.bundle());
     let site = consign_tests::site::Site::bare();
     site.enrol(Medium::of(&mains.roots[0]).path()).succeeds();
