@@ -53,6 +53,7 @@ impl<'a> Conversation<'a> {
             again = match self.hear().await {
                 Heard::Nothing => return,
                 Heard::Malformed(Malformed(status)) => {
+                    self.server.metrics.answered(status.as_u16());
                     let _ = self.write(&head::write(status, &http::HeaderMap::new(), true)).await;
                     body = true;
                     false
@@ -107,10 +108,11 @@ impl<'a> Conversation<'a> {
         let Answer { response, length, error } = self.answer(head).await;
         let status = response.status().as_u16();
         let request = Request { peer: self.peer, method, target, agent, status, length, error };
+        self.server.metrics.answered(status);
         self.server.tell(&Event::Answered(request.clone()));
         let mut sent = 0;
         let whole = self.send(response, last, &mut sent).await.is_ok();
-        self.server.metrics.answered(status, sent, whole);
+        self.server.metrics.ended(sent, whole);
         self.server.tell(&Event::Ended { request, sent, took: since.elapsed(), whole });
         whole
     }

@@ -21,10 +21,15 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn answered(&self, status: u16, sent: u64, whole: bool) {
+    /// An answer is about to be sent.
+    pub(super) fn answered(&self, status: u16) {
         if let Some(count) = self.answers.get(usize::from(status / 100)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// It has ended.
+    pub(super) fn ended(&self, sent: u64, whole: bool) {
         self.sent.fetch_add(sent, Ordering::Relaxed);
         self.cut.fetch_add(u64::from(!whole), Ordering::Relaxed);
     }
@@ -81,9 +86,10 @@ mod tests {
     fn what_happened_is_counted() {
         let metrics = Metrics::default();
         let open = metrics.connection();
-        metrics.answered(200, 10, true);
-        metrics.answered(206, 5, false);
-        metrics.answered(404, 0, true);
+        for (status, sent, whole) in [(200, 10, true), (206, 5, false), (404, 0, true)] {
+            metrics.answered(status);
+            metrics.ended(sent, whole);
+        }
         metrics.refused();
         let text = metrics.text();
         for line in [
