@@ -132,7 +132,7 @@ impl Server {
         let server = Server { name: "docker-registry", child, url: format!("http://{address}"), authority: None };
         let from = format!("oci:{}:1", layout.display());
         let to = format!("docker://{address}/bench.example/payload:1");
-        Step::new("skopeo", ["copy", "--quiet", "--dest-tls-verify=false", &from, &to]).run()?;
+        Step::new("skopeo", ["copy", "--quiet", "--preserve-digests", "--dest-tls-verify=false", &from, &to]).run()?;
         Ok(server)
     }
 
