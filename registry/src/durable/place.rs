@@ -29,7 +29,8 @@ impl Folder {
     pub fn make_child(&self, name: &str, mode: u32) -> Result<Self, DurableError> {
         let path = self.path.join(name);
         let failed = |error| DurableError::io(Step::Create, &path, error);
-        rustix::fs::mkdirat(self.handle.as_fd(), name, Mode::from_raw_mode(0o700)).map_err(|e| failed(e.into()))?;
+        // With the wanted bits at once: what was cut off here is not looked at again. A umask takes some away, if any.
+        rustix::fs::mkdirat(self.handle.as_fd(), name, Mode::from_raw_mode(mode)).map_err(|e| failed(e.into()))?;
         let Some(made) = self.child(name)? else { return Err(failed(std::io::ErrorKind::NotFound.into())) };
         made.handle.set_permissions(Permissions::from_mode(mode)).map_err(failed)?;
         self.sync()?;
