@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use consign_format::error::Failure;
 
-use crate::handoff::{ChangeSet, Desired, Handoff, HealthReport, OnEvent, Plan, Policy, RolledBack, Stopped};
+use crate::handoff::{
+    Always, ChangeSet, Desired, GoAhead, Handoff, HealthReport, OnEvent, Plan, Policy, RolledBack, Stopped,
+};
 
 pub mod api_table;
 pub mod applyset;
@@ -51,6 +53,16 @@ pub(crate) enum Direction {
     Back,
 }
 
+/// What is to be applied, and under what conditions.
+#[derive(Clone, Copy)]
+pub(crate) struct Order<'a> {
+    pub(crate) desired: &'a Desired,
+    pub(crate) policy: &'a Policy,
+    pub(crate) direction: Direction,
+    /// Asked between stages.
+    pub(crate) go: &'a dyn GoAhead,
+}
+
 /// Fills a buffer with random bytes. Given by `main`, so that the library owns no randomness.
 pub type FillRandom = Box<dyn Fn(&mut [u8]) -> std::io::Result<()> + Send + Sync>;
 
@@ -87,9 +99,16 @@ impl Handoff for Direct {
         Ok(run::plan(self, &desired, policy, on).await?)
     }
 
-    async fn apply(&self, desired: &Desired, policy: &Policy, on: &mut OnEvent<'_>) -> Result<ChangeSet, Stopped> {
+    async fn apply(
+        &self,
+        desired: &Desired,
+        policy: &Policy,
+        go: &dyn GoAhead,
+        on: &mut OnEvent<'_>,
+    ) -> Result<ChangeSet, Stopped> {
         let desired = opened(desired)?;
-        run::apply(self, &desired, policy, Direction::Forward, on).await
+        let order = Order { desired: &desired, policy, direction: Direction::Forward, go };
+        run::apply(self, &order, on).await
     }
 
     async fn await_healthy(
@@ -112,7 +131,8 @@ impl Handoff for Direct {
         // What the failed release was allowed to remove, going back is not; and waves have no say in an emergency.
         let careful = Policy { allow_prune: Vec::new(), wave_timeout: None, ..policy.clone() };
         let previous = opened(previous)?;
-        let changes = run::apply(self, &previous, &careful, Direction::Back, on).await?;
+        let order = Order { desired: &previous, policy: &careful, direction: Direction::Back, go: &Always };
+        let changes = run::apply(self, &order, on).await?;
         match run::await_healthy(self, &previous, timeout, Direction::Back, on).await {
             Ok(health) => Ok(RolledBack { changes, health }),
             Err(error) => Err(Stopped { failure: error.into(), changes }),

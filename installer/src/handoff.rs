@@ -15,10 +15,12 @@ use crate::site_secrets::SealedSecrets;
 
 pub mod change_set;
 pub mod export;
+pub mod go_ahead;
 pub mod health_report;
 pub mod object_key;
 
 pub use change_set::{Action, ChangeSet, Counts, Entry, Plan};
+pub use go_ahead::{Always, GoAhead};
 pub use health_report::{HealthReport, Unhealthy};
 pub use object_key::{GroupKind, ObjectKey};
 
@@ -128,10 +130,12 @@ pub trait Handoff: Send + Sync {
     ) -> impl Future<Output = Result<Plan, Failure>> + Send;
 
     /// Makes the cluster hold the desired state, removed objects removed. Refuses before the first write where it can.
+    /// Between stages it asks `go` whether it may go on.
     fn apply(
         &self,
         desired: &Desired,
         policy: &Policy,
+        go: &dyn GoAhead,
         on: &mut OnEvent<'_>,
     ) -> impl Future<Output = Result<ChangeSet, Stopped>> + Send;
 
@@ -146,6 +150,7 @@ pub trait Handoff: Send + Sync {
 
     /// Brings the previous release back: its objects re-applied, newly made members pruned (never what holds state),
     /// then waits for health. A `previous` without objects means that there was none.
+    /// It never asks whether it may go on: a cluster between two releases is worse than one that is in use.
     fn rollback(
         &self,
         previous: &Desired,

@@ -11,7 +11,8 @@ use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::receipt::Outcome;
 use consign_format::release::OnFailure;
 use consign_installer::handoff::{
-    Action, ChangeSet, Desired, Handoff, HealthReport, ObjectKey, OnEvent, Plan, Policy, RolledBack, Stopped, Unhealthy,
+    Action, ChangeSet, Desired, GoAhead, Handoff, HealthReport, ObjectKey, OnEvent, Plan, Policy, RolledBack, Stopped,
+    Unhealthy,
 };
 use consign_installer::install_bundle::{Finished, Order};
 use kit::Draft;
@@ -69,7 +70,13 @@ impl Handoff for Fake {
         Ok(Plan::default())
     }
 
-    async fn apply(&self, desired: &Desired, _: &Policy, _: &mut OnEvent<'_>) -> Result<ChangeSet, Stopped> {
+    async fn apply(
+        &self,
+        desired: &Desired,
+        _: &Policy,
+        _: &dyn GoAhead,
+        _: &mut OnEvent<'_>,
+    ) -> Result<ChangeSet, Stopped> {
         self.note("apply", desired);
         match self.stops {
             None => Ok(Fake::changes(desired)),

@@ -11,7 +11,7 @@ use consign_format::error::{Failure, codes};
 use consign_format::release::{SecretMode, SecretRule};
 use consign_installer::handoff::export::Export;
 use consign_installer::handoff::{
-    ChangeSet, Desired, Handoff, HealthReport, OnEvent, Plan, Policy, RolledBack, Stopped,
+    ChangeSet, Desired, GoAhead, Handoff, HealthReport, OnEvent, Plan, Policy, RolledBack, Stopped,
 };
 use consign_installer::install_bundle::{Finished, Order};
 use consign_installer::site::secrets::Held;
@@ -57,7 +57,13 @@ impl Handoff for Seen {
         Ok(Plan::default())
     }
 
-    async fn apply(&self, desired: &Desired, _: &Policy, _: &mut OnEvent<'_>) -> Result<ChangeSet, Stopped> {
+    async fn apply(
+        &self,
+        desired: &Desired,
+        _: &Policy,
+        _: &dyn GoAhead,
+        _: &mut OnEvent<'_>,
+    ) -> Result<ChangeSet, Stopped> {
         *self.0.lock().unwrap() = desired.opened().unwrap().objects.clone();
         Ok(ChangeSet::default())
     }

@@ -12,6 +12,8 @@
 
 #[path = "apply/bench.rs"]
 mod bench;
+#[path = "apply/between.rs"]
+mod between;
 #[path = "apply/guards.rs"]
 mod guards;
 #[path = "apply/health.rs"]

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use consign_format::error::Failure;
+
 use super::api_table::ApiTable;
 use super::applyset::{self, Scope};
 use super::inventory::{self, Inventory, Kept};
@@ -12,7 +14,7 @@ use super::scaling;
 use super::secrets::{self, Secrets};
 use super::stages::Work;
 use super::wait::Wait;
-use super::{ApplyError, Cluster, Direct, Direction};
+use super::{ApplyError, Cluster, Direct, Direction, Order};
 use crate::handoff::{Action, ChangeSet, Desired, GroupKind, HealthReport, ObjectKey, OnEvent, Plan, Policy, Stopped};
 
 /// What is known before the first write.
@@ -122,28 +124,24 @@ pub(super) async fn plan(
 }
 
 /// Makes the cluster hold the desired state.
-pub(super) async fn apply(
-    direct: &Direct,
-    desired: &Desired,
-    policy: &Policy,
-    direction: Direction,
-    on: &mut OnEvent<'_>,
-) -> Result<ChangeSet, Stopped> {
+pub(super) async fn apply(direct: &Direct, order: &Order<'_>, on: &mut OnEvent<'_>) -> Result<ChangeSet, Stopped> {
     let mut changes = ChangeSet::default();
+    let Order { desired, policy, direction, .. } = *order;
     let prepared = match prepare(direct, desired, policy, direction, on).await {
         Ok(prepared) => prepared,
         Err(error) => return Err(Stopped { failure: error.into(), changes }),
     };
-    let work = Work { direct, desired, policy, prepared, uids: BTreeSet::new(), secrets_made: false };
+    let work = Work { direct, order: *order, prepared, uids: BTreeSet::new(), secrets_made: false };
     match write(work, &mut changes, on).await {
         Ok(()) => Ok(changes),
-        Err(error) => Err(Stopped { failure: error.into(), changes }),
+        Err(failure) => Err(Stopped { failure, changes }),
     }
 }
 
 /// Everything after the first write. `changes` says what was done, also after an error.
-async fn write(mut work: Work<'_>, changes: &mut ChangeSet, on: &mut OnEvent<'_>) -> Result<(), ApplyError> {
-    let (cluster, desired, direction) = (work.prepared.cluster, work.desired, work.prepared.direction);
+async fn write(mut work: Work<'_>, changes: &mut ChangeSet, on: &mut OnEvent<'_>) -> Result<(), Failure> {
+    let Order { desired, policy, direction, go } = work.order;
+    let cluster = work.prepared.cluster;
     let scope = Scope::of(&work.prepared.members.list);
     let opening_api = work.prepared.api.clone();
     let mut inventory = Inventory::open(cluster, &opening_api, &desired.product, &desired.tooling).await?;
@@ -155,12 +153,15 @@ async fn write(mut work: Work<'_>, changes: &mut ChangeSet, on: &mut OnEvent<'_>
     work.namespace(changes, on).await?;
     work.stages(changes, on).await?;
 
-    let Work { prepared, uids, policy, .. } = work;
+    let Work { prepared, uids, .. } = work;
     let keys = prepared.members.list.iter().map(|one| one.key.clone()).collect();
     let kept = Kept { uids: &uids, keys: &keys, allow: &policy.allow_prune, direction };
     let leftovers = inventory.leftovers(&prepared.api, &kept).await?;
+    if !leftovers.is_empty() {
+        go.may_go_on().await?;
+    }
     inventory.prune(&prepared.api, leftovers, changes, on).await?;
-    inventory.write(&scope).await
+    Ok(inventory.write(&scope).await?)
 }
 
 /// Waits for the objects of a release to become healthy.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
+use consign_format::error::Failure;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -17,8 +18,8 @@ use super::secrets::Secrets;
 use super::stage::Stage;
 use super::verbs::How;
 use super::wait::Wait;
-use super::{ApplyError, Direct, MANAGER, SERVED_WITHIN, inventory};
-use crate::handoff::{Action, ChangeSet, Desired, Event, GroupKind, ObjectKey, OnEvent, Policy};
+use super::{ApplyError, Direct, MANAGER, Order, SERVED_WITHIN, inventory};
+use crate::handoff::{Action, ChangeSet, Event, GroupKind, ObjectKey, OnEvent};
 
 /// Pause between two looks at something that comes or goes by itself.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -26,8 +27,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// An apply under way.
 pub(super) struct Work<'a> {
     pub(super) direct: &'a Direct,
-    pub(super) desired: &'a Desired,
-    pub(super) policy: &'a Policy,
+    pub(super) order: Order<'a>,
     pub(super) prepared: Prepared<'a>,
     /// The uids of everything that is desired and stands.
     pub(super) uids: BTreeSet<String>,
@@ -37,10 +37,10 @@ pub(super) struct Work<'a> {
 impl Work<'_> {
     /// Makes the release's namespace where neither the cluster nor the release has it, and something lives in it.
     pub(super) async fn namespace(&self, changes: &mut ChangeSet, on: &mut OnEvent<'_>) -> Result<(), ApplyError> {
-        let Some(name) = &self.desired.namespace else { return Ok(()) };
+        let Some(name) = &self.order.desired.namespace else { return Ok(()) };
         let members = &self.prepared.members;
         let used = members.list.iter().any(|one| one.key.namespace == *name)
-            || self.desired.secrets.iter().any(|rule| rule.namespace == *name);
+            || self.order.desired.secrets.iter().any(|rule| rule.namespace == *name);
         if used
             && !members.namespaces().contains(name.as_str())
             && inventory::ensure_namespace(self.prepared.cluster, &self.prepared.api, name).await?
@@ -51,11 +51,15 @@ impl Work<'_> {
         Ok(())
     }
 
-    pub(super) async fn stages(&mut self, changes: &mut ChangeSet, on: &mut OnEvent<'_>) -> Result<(), ApplyError> {
+    /// Between two batches it asks whether it may go on.
+    pub(super) async fn stages(&mut self, changes: &mut ChangeSet, on: &mut OnEvent<'_>) -> Result<(), Failure> {
         let sizes: Vec<usize> = self.prepared.members.batches().map(<[Member]>::len).collect();
         let mut start = 0;
         for size in sizes {
             let range = start..start + size;
+            if start > 0 {
+                self.order.go.may_go_on().await?;
+            }
             start = range.end;
             let position = self.prepared.members.list[range.start].position;
             if position.stage > Stage::Definitions {
@@ -66,13 +70,13 @@ impl Work<'_> {
             let next = self.prepared.members.list.get(range.end).map(|member| member.position);
             if position.stage == Stage::Definitions {
                 self.gate(range, wrote, on).await?;
-            } else if let (Some(timeout), Some(next)) = (self.policy.wave_timeout, next)
+            } else if let (Some(timeout), Some(next)) = (self.order.policy.wave_timeout, next)
                 && next.stage == position.stage
             {
                 self.wave(range, timeout, on).await?;
             }
         }
-        self.make_secrets(changes, on).await
+        Ok(self.make_secrets(changes, on).await?)
     }
 
     /// Generated Secrets stand before the first workload, and after the namespaces that they live in.
@@ -81,7 +85,7 @@ impl Work<'_> {
             let secrets = Secrets {
                 cluster: self.prepared.cluster,
                 api: &self.prepared.api,
-                desired: self.desired,
+                desired: self.order.desired,
                 members: &self.prepared.members,
             };
             secrets.generate(&self.direct.random, changes, on).await?;
@@ -139,7 +143,7 @@ impl Work<'_> {
 
     async fn ask_predicted(&mut self, range: Range<usize>) -> Result<(), ApplyError> {
         let Prepared { api, set_id, members, verdicts, scaled, direction, cluster } = &mut self.prepared;
-        let check = Check { cluster, api, set_id, policy: self.policy, scaled, direction: *direction };
+        let check = Check { cluster, api, set_id, policy: self.order.policy, scaled, direction: *direction };
         for index in range.filter(|index| verdicts[*index] == Verdict::Predicted).collect::<Vec<_>>() {
             let member = &members.list[index];
             // A bare Pod may wait for a ServiceAccount of this very batch: the write itself asks.
@@ -158,7 +162,8 @@ impl Work<'_> {
         let cluster = self.prepared.cluster;
         let served = self.served(member)?;
         let refused = |error| self.refused(member, error);
-        let how = How { manager: MANAGER, force: self.policy.force_conflicts || adopted.is_some(), dry_run: false };
+        let how =
+            How { manager: MANAGER, force: self.order.policy.force_conflicts || adopted.is_some(), dry_run: false };
         let live = cluster.apply(served, &member.key, object, how).await.map_err(refused)?;
         if let Some(marks) = adopted.filter(|marks| !marks.is_null()) {
             cluster.merge(served, &member.key, marks, MANAGER).await.map_err(refused)?;

@@ -14,7 +14,8 @@ use rustix::fs::{CWD, RenameFlags};
 use serde_json::{Value, json};
 
 use super::{
-    Action, ChangeSet, Desired, Event, Handoff, HealthReport, ObjectKey, OnEvent, Plan, Policy, RolledBack, Stopped,
+    Action, Always, ChangeSet, Desired, Event, GoAhead, Handoff, HealthReport, ObjectKey, OnEvent, Plan, Policy,
+    RolledBack, Stopped,
 };
 
 /// The file by which a folder is known as ours. No tool that reads manifests reads it: it has no extension.
@@ -192,7 +193,14 @@ impl Handoff for Export {
         Ok(Plan { changes: self.changes(desired)?, predicted: Vec::new() })
     }
 
-    async fn apply(&self, desired: &Desired, _: &Policy, on: &mut OnEvent<'_>) -> Result<ChangeSet, Stopped> {
+    /// One folder takes the place of another at once: there is nothing to ask in between.
+    async fn apply(
+        &self,
+        desired: &Desired,
+        _: &Policy,
+        _: &dyn GoAhead,
+        on: &mut OnEvent<'_>,
+    ) -> Result<ChangeSet, Stopped> {
         match self.write(desired) {
             Ok(changes) => {
                 if let Some(sealed) = &desired.sealed {
@@ -219,7 +227,7 @@ impl Handoff for Export {
         _: Duration,
         on: &mut OnEvent<'_>,
     ) -> Result<RolledBack, Stopped> {
-        let changes = self.apply(previous, policy, on).await?;
+        let changes = self.apply(previous, policy, &Always, on).await?;
         Ok(RolledBack { changes, health: HealthReport::default() })
     }
 }

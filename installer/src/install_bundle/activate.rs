@@ -12,7 +12,7 @@ use super::telling::teller;
 use super::{Finished, Installed};
 use crate::desired::policy;
 use crate::gc::{self, GcError, Scope};
-use crate::handoff::{ChangeSet, Desired, Handoff, HealthReport, Stopped};
+use crate::handoff::{Always, ChangeSet, Desired, Handoff, HealthReport, Stopped};
 use crate::receipts::{Draft, health_of, issue, kept_of, objects_of, release_of};
 use crate::site::Counter;
 use crate::site_registry;
@@ -37,7 +37,7 @@ pub(super) async fn activate<H: Handoff>(
         return Err(take_back(run, &before, failure).await);
     }
     run.steps.begin("apply")?;
-    let changes = match handoff.apply(desired, &policy, &mut tell).await {
+    let changes = match handoff.apply(desired, &policy, &Always, &mut tell).await {
         Ok(changes) => changes,
         Err(Stopped { failure, changes }) => {
             run.steps.failed(&failure.to_string())?;

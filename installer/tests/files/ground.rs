@@ -9,7 +9,8 @@ use std::time::Duration;
 use consign_format::error::{Code, Coded, Failure, codes};
 use consign_installer::files::{Is, status};
 use consign_installer::handoff::{
-    ChangeSet, Desired, Handoff, HealthReport, ObjectKey, OnEvent, Plan, Policy, RolledBack, Stopped, Unhealthy,
+    ChangeSet, Desired, GoAhead, Handoff, HealthReport, ObjectKey, OnEvent, Plan, Policy, RolledBack, Stopped,
+    Unhealthy,
 };
 use consign_installer::install_bundle::{Finished, Order, install_bundle};
 use consign_installer::services::{ServiceManager, Systemctl};
@@ -70,7 +71,7 @@ impl Handoff for Watching {
         Ok(Plan::default())
     }
 
-    async fn apply(&self, _: &Desired, _: &Policy, _: &mut OnEvent<'_>) -> Result<ChangeSet, Stopped> {
+    async fn apply(&self, _: &Desired, _: &Policy, _: &dyn GoAhead, _: &mut OnEvent<'_>) -> Result<ChangeSet, Stopped> {
         self.note("apply");
         let changes = ChangeSet::default();
         if self.refuses { Err(Stopped { failure: No.into(), changes }) } else { Ok(changes) }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use consign_installer::apply::{Cluster, Direct, Lookup};
-use consign_installer::handoff::{ChangeSet, Desired, Event, Handoff, HealthReport, Plan, Policy, RolledBack, Stopped};
+use consign_installer::handoff::{
+    Always, ChangeSet, Desired, Event, Handoff, HealthReport, Plan, Policy, RolledBack, Stopped,
+};
 use consign_tests::cluster::Cluster as TestCluster;
 use serde_json::{Value, json};
 
@@ -43,7 +45,7 @@ impl Bench {
 
     pub(crate) async fn apply_with(&mut self, desired: &Desired, policy: &Policy) -> Result<ChangeSet, Stopped> {
         let events = &mut self.events;
-        self.direct.apply(desired, policy, &mut |event| events.push(event)).await
+        self.direct.apply(desired, policy, &Always, &mut |event| events.push(event)).await
     }
 
     pub(crate) async fn plan(&mut self, desired: &Desired) -> Plan {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use consign_installer::handoff::{Event, Handoff, Policy};
+use consign_installer::handoff::{Always, Event, Handoff, Policy};
 use serde_json::json;
 
 use super::bench::*;
@@ -44,7 +44,7 @@ async fn an_apply_cut_anywhere_is_finished_by_the_next_one() {
         tokio::select! {
             biased;
             _ = cut.recv() => {}
-            _ = bench.direct.apply(&next, &policy, &mut on) => {}
+            _ = bench.direct.apply(&next, &policy, &Always, &mut on) => {}
         }
     }
     bench.apply(&next).await.unwrap();
