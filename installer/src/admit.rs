@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use consign_format::error::{Code, Coded, codes};
+use consign_format::release::ReleaseManifest;
 use consign_format::trust::chain::Vouched;
 use consign_format::trust::document::Floor;
 use consign_format::trust::statement::{DowngradeGrant, SiteRecord};
@@ -219,13 +220,27 @@ pub fn admit(vouched: &Vouched, memory: &Memory<'_>, ask: Ask, now: &str) -> Res
     check_audience(vouched, memory)?;
     check_installer(vouched, memory)?;
     if leave.is_none() {
-        check_upgrade(vouched, memory)?;
+        check_upgrade(&vouched.release, &vouched.release_digest, memory)?;
     }
-    check_requirements(vouched, memory)?;
-    check_failed(vouched, memory, ask)?;
+    check_requirements(&vouched.release, memory)?;
+    check_failed(&vouched.release, &vouched.release_digest, memory, ask)?;
     let mut warnings: Vec<String> = check_expiry(vouched, ask, now)?.into_iter().collect();
     warnings.extend(leave.map(|grant| format!("going back from sequence {} by a signed grant", grant.from)));
     Ok(Admission { again, warnings })
+}
+
+/// Decides anew about a release that was staged: what is installed, what the root accepts and what has failed may be other
+/// than on that day.
+pub fn admit_staged(release: &ReleaseManifest, digest: &Digest, memory: &Memory<'_>, ask: Ask) -> Result<(), Refusal> {
+    if let Some(floor) = memory.floor.filter(|floor| release.sequence < floor.sequence) {
+        let (product, version) = (release.product.clone(), release.version.clone());
+        return Err(Refusal::BelowFloor { product, version, offered: release.sequence, floor: floor.sequence });
+    }
+    if memory.trust.granted.as_ref().is_none_or(|granted| granted.release != *digest) {
+        check_upgrade(release, digest, memory)?;
+    }
+    check_requirements(release, memory)?;
+    check_failed(release, digest, memory, ask)
 }
 
 /// Decides whether the program in a release may take the place of the running one. What is installed, and whether this
@@ -304,18 +319,18 @@ fn check_installer(vouched: &Vouched, memory: &Memory<'_>) -> Result<(), Refusal
     })
 }
 
-fn check_upgrade(vouched: &Vouched, memory: &Memory<'_>) -> Result<(), Refusal> {
-    let range: Option<VersionRange> = vouched.release.upgrade_from.as_deref().map(str::parse).transpose()?;
+fn check_upgrade(release: &ReleaseManifest, digest: &Digest, memory: &Memory<'_>) -> Result<(), Refusal> {
+    let range: Option<VersionRange> = release.upgrade_from.as_deref().map(str::parse).transpose()?;
     let Some(installed) = memory.product.and_then(ProductState::confirmed) else { return Ok(()) };
-    if installed.digest == vouched.release_digest {
+    if installed.digest == *digest {
         return Ok(());
     }
-    let (product, offered) = (vouched.approval.product.clone(), vouched.approval.version.clone());
+    let (product, offered) = (release.product.clone(), release.version.clone());
     if let Some(range) = range.filter(|range| !range.admits(&installed.version)) {
         let installed = installed.version.clone();
         return Err(Refusal::NotFrom { product, offered, range: range.to_string(), installed });
     }
-    if let (Some(line), Some(installed_line)) = (&vouched.release.line, &installed.line)
+    if let (Some(line), Some(installed_line)) = (&release.line, &installed.line)
         && line != installed_line
         && version::compare(&offered, &installed.version).is_lt()
     {
@@ -325,8 +340,8 @@ fn check_upgrade(vouched: &Vouched, memory: &Memory<'_>) -> Result<(), Refusal> 
     Ok(())
 }
 
-fn check_requirements(vouched: &Vouched, memory: &Memory<'_>) -> Result<(), Refusal> {
-    for requirement in &vouched.release.requires {
+fn check_requirements(release: &ReleaseManifest, memory: &Memory<'_>) -> Result<(), Refusal> {
+    for requirement in &release.requires {
         let range: VersionRange = requirement.versions.parse()?;
         let found = match memory.confirmed.get(&requirement.product) {
             Some(installed) if range.admits(&installed.version) => continue,
@@ -334,8 +349,8 @@ fn check_requirements(vouched: &Vouched, memory: &Memory<'_>) -> Result<(), Refu
             None => "it is not installed here".to_owned(),
         };
         return Err(Refusal::Requirement {
-            product: vouched.approval.product.clone(),
-            version: vouched.approval.version.clone(),
+            product: release.product.clone(),
+            version: release.version.clone(),
             required: requirement.product.clone(),
             range: range.to_string(),
             found,
@@ -344,12 +359,12 @@ fn check_requirements(vouched: &Vouched, memory: &Memory<'_>) -> Result<(), Refu
     Ok(())
 }
 
-fn check_failed(vouched: &Vouched, memory: &Memory<'_>, ask: Ask) -> Result<(), Refusal> {
+fn check_failed(release: &ReleaseManifest, digest: &Digest, memory: &Memory<'_>, ask: Ask) -> Result<(), Refusal> {
     let failed = memory.product.and_then(|product| product.failed.as_ref());
-    if ask.retry || failed.is_none_or(|failed| failed.digest != vouched.release_digest) {
+    if ask.retry || failed.is_none_or(|failed| failed.digest != *digest) {
         return Ok(());
     }
-    let (product, version) = (vouched.approval.product.clone(), vouched.approval.version.clone());
+    let (product, version) = (release.product.clone(), release.version.clone());
     Err(Refusal::FailedBefore { product, version })
 }
 

@@ -20,6 +20,7 @@ pub mod error;
 pub mod health;
 pub mod hooks;
 mod inventory;
+mod lease;
 pub mod members;
 mod preflight;
 mod prune;

@@ -16,19 +16,24 @@ use crate::clock::Clocks;
 use crate::config::{ConfigError, SiteConfig};
 use crate::store::Store;
 
+mod activate;
+mod bench;
 mod completions;
 mod enrol;
 mod explain;
 mod gc;
+mod hold;
 mod install;
 mod nodes;
 mod receipts;
 mod registry;
+mod rollback;
 mod runtime;
 mod serve;
 mod state_copy;
 mod status;
 mod store;
+mod told;
 mod upgrade;
 mod verify;
 
@@ -38,6 +43,7 @@ the signed one, loads the site's registry, applies the desired state, and hands 
 
   consign-site enrol --root FILE --root-sha256 HEX --site NAME    once: whom this site trusts
   consign-site install /media/usb                                 verify, load, apply, wait, receipt
+  consign-site stage /media/usb; consign-site activate            the same in two steps
   consign-site serve                                              the registry that nodes pull from
   consign-site nodes write --server https://REGISTRY:PORT         lets this node pull from it
   consign-site status                                             what runs, how the last run went
@@ -74,7 +80,11 @@ pub struct Cli {
 enum Command {
     Enrol(enrol::Arguments),
     Verify(verify::Arguments),
-    Install(install::Arguments),
+    Stage(install::StageArguments),
+    Activate(activate::Arguments),
+    Install(install::InstallArguments),
+    Rollback(rollback::Arguments),
+    Hold(hold::Arguments),
     Status(status::Arguments),
     Serve(serve::Arguments),
     Registry(registry::Arguments),
@@ -139,7 +149,11 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
         match cli.command {
             Command::Enrol(arguments) => enrol::run(&context, arguments),
             Command::Verify(arguments) => verify::run(&context, &arguments),
-            Command::Install(arguments) => install::run(&context, &arguments),
+            Command::Stage(arguments) => install::stage(&context, &arguments),
+            Command::Activate(arguments) => activate::run(&context, &arguments),
+            Command::Install(arguments) => install::install(&context, &arguments),
+            Command::Rollback(arguments) => rollback::run(&context, &arguments),
+            Command::Hold(arguments) => hold::run(&context, &arguments),
             Command::Status(arguments) => status::run(&context, &arguments),
             Command::Serve(arguments) => serve::run(&context, &arguments),
             Command::Registry(arguments) => registry::run(&context, &arguments),

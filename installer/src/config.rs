@@ -11,9 +11,11 @@ use crate::allow::Allow;
 use crate::store::StoreError;
 use crate::store::state_file::read_bytes;
 
+pub mod gates;
 mod nodes;
 mod registry;
 
+pub use gates::{InterlockConfig, WindowConfig};
 pub use nodes::NodesConfig;
 pub use registry::{ExistingRegistry, LoginFile, RegistryConfig};
 
@@ -51,6 +53,12 @@ pub struct SiteConfig {
     /// Files of a release at their places.
     #[serde(skip_serializing_if = "FilesConfig::is_default")]
     pub files: FilesConfig,
+    /// When releases may be activated; at any time, where nothing is said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<WindowConfig>,
+    /// How it is known that what is driven by this cluster is in use.
+    #[serde(skip_serializing_if = "InterlockConfig::is_unsaid")]
+    pub interlock: InterlockConfig,
     /// The registry that nodes pull from.
     pub registry: RegistryConfig,
     /// The nodes.
@@ -81,6 +89,8 @@ impl Default for SiteConfig {
             require_scan: false,
             allow: Allow::default(),
             files: FilesConfig::default(),
+            windows: Vec::new(),
+            interlock: InterlockConfig::default(),
             registry: RegistryConfig::default(),
             nodes: NodesConfig::default(),
         }

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::site_secrets::SealedSecrets;
 
 pub mod change_set;
+pub mod chosen;
 pub mod export;
 pub mod go_ahead;
 pub mod health_report;

@@ -1,8 +1,8 @@
-//! The main path of the site: open → verify → load → plan → apply → confirm → receipt.
+//! The main path of the site: open → verify → load → stage, then plan → apply → confirm → receipt.
 //!
 //! The order is TRUST §3. Until loading has ended nothing is changed but the roots, which land even from a bad stick,
 //! and blobs whose digest held, which wait unreferenced. After that every step is on the journal and is resumed by
-//! running again.
+//! running again. A release that was staged waits as long as it must; its activation reads the store alone.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,8 @@ use consign_terminal::{Amount, Progress};
 use crate::admit::{Ask, Memory, admit};
 use crate::clock::Clocks;
 use crate::files;
-use crate::handoff::Handoff;
+use crate::gates::Gates;
+use crate::handoff::{Desired, Handoff};
 use crate::load::load;
 use crate::open::open;
 use crate::scan;
@@ -29,58 +30,111 @@ use crate::store::products::ProductState;
 use crate::supply::{check_room, free_room, supply};
 
 mod activate;
+mod by_hand;
 mod failing;
 pub(crate) mod metadata;
 mod outcome;
 mod placing;
 mod rehearse;
+mod resume;
 mod run;
 mod stage;
 mod steps;
 mod telling;
 
+pub use by_hand::{NotTakenBack, roll_back};
 pub use failing::Unsettled;
 pub use metadata::Metadata;
-pub use outcome::{Finished, Installed, Planned};
+pub use outcome::{Finished, Installed, Planned, StagedRelease};
+pub use resume::{NotActivated, activate_staged, in_order};
 
 /// What the person asked for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Order {
     /// What to be strict or lenient about.
     pub ask: Ask,
-    /// Stop after the plan; change nothing at all.
-    pub dry_run: bool,
+    /// How far to go.
+    pub until: Until,
 }
 
-/// Installs a bundle: one file, or the one in a folder. `connect` is called when the bundle is admitted, before it is
-/// loaded: a site without a cluster finds out before an hour of copying, and a bad stick before that. `registry` is
-/// the one that the site already has, if it does not serve its own.
+/// How far a run goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Until {
+    /// To the receipt.
+    #[default]
+    Activated,
+    /// Until the release is here; nothing that runs is touched. What is staged counts as installed for what requires it.
+    Staged,
+    /// Until the plan is known; nothing is changed at all.
+    Planned,
+}
+
+/// What a run works with, beside the site.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    /// The clocks.
+    pub clocks: &'a Clocks,
+    /// Where progress is told.
+    pub progress: &'a dyn Progress,
+    /// The registry that the site already has, if it does not serve its own.
+    pub registry: Option<&'a SiteRegistry<'a>>,
+    /// What stands between a staged release and its activation.
+    pub gates: &'a Gates,
+}
+
+/// What became of a bundle.
+enum Arrived<'a, H> {
+    /// It is here, whole and on record; what runs is as it was.
+    Staged { run: Box<run::Run<'a>>, handoff: H, desired: Desired },
+    /// There was nothing to stage.
+    Done(Finished),
+}
+
+/// Installs a bundle, one file or the one in a folder: stages it, then activates it, unless the order ends before. `connect` is called when the bundle
+/// is admitted, before it is loaded: a site without a cluster finds out before an hour of copying, and a bad stick
+/// before that.
 pub async fn install_bundle<H: Handoff>(
     site: &mut Site,
     path: &Path,
     order: Order,
-    clocks: &Clocks,
-    progress: &dyn Progress,
-    registry: Option<&SiteRegistry<'_>>,
+    means: Means<'_>,
     connect: impl AsyncFnOnce() -> Result<H, Failure>,
 ) -> Result<Finished, Failure> {
+    match bring_in(site, path, order, means, connect).await? {
+        Arrived::Done(finished) => Ok(finished),
+        Arrived::Staged { mut run, handoff, desired } => match order.until {
+            Until::Activated => activate::activate(&mut run, &handoff, &desired).await,
+            _ => stage::foretell(&mut run, &handoff, &desired).await,
+        },
+    }
+}
+
+async fn bring_in<'a, H: Handoff>(
+    site: &'a mut Site,
+    path: &Path,
+    order: Order,
+    means: Means<'a>,
+    connect: impl AsyncFnOnce() -> Result<H, Failure>,
+) -> Result<Arrived<'a, H>, Failure> {
+    let Means { clocks, progress, registry, .. } = means;
+    let dry_run = order.until == Until::Planned;
     let verifying = steps::Timer::start("verify", clocks);
     let medium = open(path)?.readable_by(site)?;
     let (end, attestation) = (medium.end(), scan::beside(&medium));
     let opened = OpenedBundle::open(medium, Limits::DEFAULT)?;
     let (domain, roots) = site.follow(opened.roots())?;
-    if !order.dry_run {
+    if !dry_run {
         metadata::commit_roots(site, &domain, &roots, clocks)?;
     }
     let announced = opened.read_statements()?;
-    let brought = metadata::commit_statements(site, &domain, &roots, announced.statements(), order.dry_run)?;
+    let brought = metadata::commit_statements(site, &domain, &roots, announced.statements(), dry_run)?;
     announced.end().iter().for_each(|at| end.is(*at));
-    let Some(untrusted) = announced.read_head()? else { return Ok(Finished::Informed(brought)) };
+    let Some(untrusted) = announced.read_head()? else { return Ok(Arrived::Done(Finished::Informed(brought))) };
     let VerifiedBundle { vouched, payload } = untrusted.verify(&roots)?;
     end.is(vouched.carriage.boundary.saturating_add(vouched.carriage.payload));
     scan::check(order.ask, &attestation, &roots, &vouched)?;
     let product = site.store.read_product(&domain, &vouched.approval.product)?;
-    let memory = memory(site, &domain, &roots, product.as_ref(), &vouched.approval.product)?;
+    let memory = memory(site, (&domain, &roots), product.as_ref(), &vouched.approval.product, order.until)?;
     let admission = admit(&vouched, &memory, order.ask, &effective_now(site, &domain, clocks))?;
     let blobs = site.store.blobs()?;
     let supply = supply(&vouched.release, &vouched.carriage, &blobs, &site.store.held_blobs()?)?;
@@ -91,36 +145,39 @@ pub async fn install_bundle<H: Handoff>(
     if let Some(registry) = registry {
         registry.ready().await?;
     }
-    if order.dry_run {
+    if dry_run {
         let warnings = [admission.warnings, brought.warnings, files.warnings].concat();
         let rehearsed = rehearse::rehearse(&vouched, payload, site, &handoff, sealed, progress).await?;
         let restarts = services::restarts(&vouched.release, &files.changes);
-        return Ok(Finished::Planned(Planned { warnings, restarts, files: files.changes, ..rehearsed }));
+        let planned = Planned { warnings, restarts, files: files.changes, ..rehearsed };
+        return Ok(Arrived::Done(Finished::Planned(planned)));
     }
-    let mut run = run::Run::begin(site, domain, vouched, product, admission, clocks, progress)?;
-    run.registry = registry;
-    run.warnings.extend(brought.warnings);
+    let name = vouched.approval.product.clone();
+    let product = product.unwrap_or_else(|| ProductState::new(domain, name));
+    let mut run = run::Run::begin(site, product, stage::release_ref(&vouched), vouched.release.clone(), means)?;
+    run.warnings = [admission.warnings, brought.warnings].concat();
     run.steps.phase(verifying.stop(clocks));
     run.steps.begin("load")?;
     progress.phase("loading", Amount::Bytes(supply.bytes));
-    run.loaded = load(payload, &supply, &blobs, progress)?;
-    let desired = stage::stage(&mut run, &blobs).await?;
+    run.bytes = load(payload, &supply, &blobs, progress)?;
+    let desired = stage::stage(&mut run, &vouched, roots.root().version, &blobs).await?;
     run.steps.end()?;
-    activate::activate(&mut run, &handoff, &desired).await
+    Ok(Arrived::Staged { run: Box::new(run), handoff, desired })
 }
 
 /// What the site remembers, as the decision needs it.
 pub(crate) fn memory<'a>(
     site: &'a Site,
-    domain: &Name,
-    roots: &'a RootChain,
+    (domain, roots): (&Name, &'a RootChain),
     product: Option<&'a ProductState>,
     name: &'a Name,
+    until: Until,
 ) -> Result<Memory<'a>, StoreError> {
     let trust = site.domains.get(domain).map(|state| state.product(name)).unwrap_or_default();
     let mut confirmed = BTreeMap::new();
     for other in site.store.products()?.into_iter().filter(|other| other.domain == *domain) {
-        if let Some(release) = other.confirmed() {
+        let staged = other.staged.as_ref().filter(|_| until == Until::Staged).map(|staged| &staged.release);
+        if let Some(release) = staged.or(other.confirmed()) {
             confirmed.insert(other.product.clone(), release.clone());
         }
     }

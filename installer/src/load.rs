@@ -10,22 +10,13 @@ use consign_format::archive::head::ArchiveError;
 use consign_format::archive::payload::{Content, Payload};
 use consign_format::carriage::{Member, Place};
 use consign_format::error::{Code, Coded, codes};
+use consign_format::receipt::ByteCounts;
 use consign_registry::blobs::Bulk;
 use consign_registry::{BlobError, BlobFolder};
 use consign_terminal::Progress;
-use serde::Serialize;
 
 use crate::medium::Medium;
 use crate::supply::Supply;
-
-/// What loading moved.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Loaded {
-    /// Bytes of members read from the medium.
-    pub read: u64,
-    /// Bytes written to the store.
-    pub written: u64,
-}
 
 /// Why loading stopped.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +53,7 @@ pub fn load(
     supply: &Supply,
     blobs: &BlobFolder,
     progress: &dyn Progress,
-) -> Result<Loaded, LoadError> {
+) -> Result<ByteCounts, LoadError> {
     let loaded = load_wanted(payload, supply, blobs, progress);
     if loaded.as_ref().is_err_and(|error| error.code() == codes::CANNOT_DECRYPT) {
         for digest in &supply.wanted {
@@ -78,11 +69,11 @@ fn load_wanted(
     supply: &Supply,
     blobs: &BlobFolder,
     progress: &dyn Progress,
-) -> Result<Loaded, LoadError> {
+) -> Result<ByteCounts, LoadError> {
     // What a power cut left half written is nobody's; this run holds the lock.
     blobs.remove_drafts()?;
     let mut bulk = blobs.bulk();
-    let mut loaded = Loaded::default();
+    let mut loaded = ByteCounts::default();
     payload.each(|member, place, content| {
         let digest = match place {
             Place::Blob(digest) | Place::Packed(digest) if supply.wanted.contains(&digest) => digest,

@@ -130,8 +130,11 @@ fn under_waiting_head(file: File, path: &Path) -> Result<Overlaid<File>, OpenErr
     Overlaid::new(file, waiting, &limits).map_err(failed)
 }
 
-/// Finds the one bundle in a folder, by name alone. Folders that end in `.consign` do not count, so this ends.
-fn the_one_in(folder: &Path) -> Result<PathBuf, OpenError> {
+/// Finds the bundles in a folder, by name alone, ascending. Folders that end in `.consign` do not count.
+///
+/// # Errors
+/// [`OpenError::Io`]; [`OpenError::None`]
+pub fn bundles_in(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
     let unreadable = |source| OpenError::Io { path: folder.to_owned(), source };
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
@@ -145,10 +148,14 @@ fn the_one_in(folder: &Path) -> Result<PathBuf, OpenError> {
         }
     }
     found.sort();
-    match found.as_slice() {
+    if found.is_empty() { Err(OpenError::None { path: folder.to_owned() }) } else { Ok(found) }
+}
+
+/// Finds the one bundle in a folder.
+fn the_one_in(folder: &Path) -> Result<PathBuf, OpenError> {
+    match bundles_in(folder)?.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(OpenError::None { path: folder.to_owned() }),
-        _ => {
+        found => {
             let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Err(OpenError::Several { path: folder.to_owned(), names: found.iter().map(name).collect() })
         }

@@ -101,7 +101,11 @@ impl SiteContent {
 /// The releases of a product that are visible, and whether their tags are. The current one comes last, so that where
 /// two releases say different things of one name, it is the one that counts.
 fn visible(product: &ProductState) -> Vec<(Digest, bool)> {
-    let hidden = product.previous.iter().chain(&product.staged).map(|release| (release.digest, false));
+    let hidden = product
+        .previous
+        .iter()
+        .chain(product.staged.as_ref().map(|staged| &staged.release))
+        .map(|release| (release.digest, false));
     let current = product.current.iter().map(|current| (current.release.digest, true));
     hidden.chain(current).collect()
 }

@@ -222,11 +222,9 @@ impl<'a> SiteRegistry<'a> {
 
 /// The release that a rollback from `release` would go back to; none if it is the one that runs already.
 pub fn back_to(product: &ProductState, release: &ReleaseRef) -> Option<ReleaseRef> {
-    let mut after = product.clone();
-    after.stage(release.clone());
-    let is_current = after.staged.is_none();
-    after.activate();
-    after.previous.filter(|_| !is_current)
+    let is_current = product.current.as_ref().is_some_and(|current| current.release.digest == release.digest);
+    let before = product.confirmed().or(product.previous.as_ref());
+    before.filter(|_| !is_current).cloned()
 }
 
 fn carried(release: &ReleaseManifest) -> BTreeSet<Digest> {

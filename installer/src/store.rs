@@ -16,6 +16,7 @@
 //!   files/placed/DOMAIN/PRODUCT what of a release lies where on this machine
 //!   files/units/DOMAIN/PRODUCT  how units were before, and what is still to be restarted
 //!   files/before/                others' files that ours lie in the place of
+//!   holds                        what nobody may activate, and why
 //!   journal/                     what was begun and what was ended
 //!   receipts/NNNNNN.json         hash-chained receipts
 //!   lock                         held by whoever changes anything
@@ -34,6 +35,7 @@ use consign_registry::BlobFolder;
 use consign_registry::durable;
 
 pub mod error;
+pub mod holds;
 pub mod journal;
 pub mod lock;
 pub mod placed;
@@ -145,6 +147,11 @@ impl Store {
     /// The folder of receipts.
     pub fn receipts_dir(&self) -> PathBuf {
         self.dir.join("receipts")
+    }
+
+    /// The file of holds.
+    pub fn holds_file(&self) -> PathBuf {
+        self.dir.join("holds")
     }
 
     /// The folder of the journal.

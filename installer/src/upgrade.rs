@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use crate::admit::{Ask, admit_program};
 use crate::clock::Clocks;
-use crate::install_bundle::{effective_now, memory, metadata};
+use crate::install_bundle::{Until, effective_now, memory, metadata};
 use crate::load::LoadError;
 use crate::medium::Medium;
 use crate::open::open;
@@ -145,7 +145,7 @@ pub fn upgrade(
     let VerifiedBundle { vouched, payload } = opened.read_head()?.verify(&roots)?;
     end.is(vouched.carriage.boundary.saturating_add(vouched.carriage.payload));
     scan::check(ask, &attestation, &roots, &vouched)?;
-    let memory = memory(site, &domain, &roots, None, &vouched.approval.product)?;
+    let memory = memory(site, (&domain, &roots), None, &vouched.approval.product, Until::Activated)?;
     let admission = admit_program(&vouched, &memory, ask, &effective_now(site, &domain, clocks))?;
     let offered = choose(&vouched.release, program)?;
     let (folder, name) = place(program.path)?;

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::admit::{Ask, admit};
 use crate::clock::Clocks;
 use crate::images::check_images;
-use crate::install_bundle::{memory, metadata};
+use crate::install_bundle::{Until, memory, metadata};
 use crate::medium::Medium;
 use crate::open::open;
 use crate::scan;
@@ -96,7 +96,7 @@ pub fn verify_bundle(
     end.is(vouched.carriage.boundary.saturating_add(vouched.carriage.payload));
     scan::check(ask, &attestation, &roots, &vouched)?;
     let product = site.store.read_product(&domain, &vouched.approval.product)?;
-    let memory = memory(site, &domain, &roots, product.as_ref(), &vouched.approval.product)?;
+    let memory = memory(site, (&domain, &roots), product.as_ref(), &vouched.approval.product, Until::Activated)?;
     let now = crate::install_bundle::effective_now(site, &domain, clocks);
     // Whether it failed here before says nothing about the bundle.
     let mut admission = admit(&vouched, &memory, Ask { retry: true, ..ask }, &now)?;

@@ -78,6 +78,10 @@ fn help_teaches() {
     for words in [
         "--help",
         "enrol --help",
+        "stage --help",
+        "activate --help",
+        "rollback --help",
+        "hold set --help",
         "verify --help",
         "install --help",
         "status --help",
@@ -142,10 +146,14 @@ fn refusals_have_codes_and_are_counted_into_the_next_receipt() {
     );
     std::fs::write(desk.at("cut.consign"), &Draft::new("2.0", 20).bundle()[..140_000]).unwrap();
     assert_eq!(run(&site, &["install", &desk.text("cut.consign")]).status.code(), Some(10));
-    assert_eq!(run(&site, &["install", &desk.dir.path().to_string_lossy()]).status.code(), Some(2), "several");
+    assert_eq!(
+        run(&site, &["install", &desk.dir.path().to_string_lossy()]).status.code(),
+        Some(10),
+        "the newest of the folder"
+    );
     done(&site, &["install", &desk.write("new.consign", &Draft::new("2.0", 20))]);
     let (_, receipt) = json(&site, &["receipts", "show"]);
-    assert_eq!((&receipt["n"], &receipt["refused"]), (&Value::from(2), &Value::from(2)));
+    assert_eq!((&receipt["n"], &receipt["refused"]), (&Value::from(2), &Value::from(3)));
     assert_eq!(json(&site, &["status"]).1["refused"], 0);
 }
 
@@ -197,4 +205,66 @@ fn enrolment_checks_the_fingerprint_and_happens_once() {
     assert_eq!((request.site.as_str(), request.domain.as_str()), ("hospital-7", "other"));
     assert_eq!(request.root, Digest::of(&kit::root("other")));
     assert_eq!(json(&site, &["status"]).1["domains"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn of_a_folder_everything_is_installed_that_is_for_this_site_in_the_order_it_needs() {
+    let desk = Desk::new();
+    desk.enrol();
+    let stick = desk.at("stick");
+    std::fs::create_dir(&stick).unwrap();
+    let mut third = Draft::new("3.0", 30);
+    third.release.upgrade_from = Some(">=2.0".into());
+    let mut theirs = Draft::new("9.0", 90);
+    theirs.audience = consign_format::trust::Audience { sites: vec![kit::name("elsewhere")], ..Default::default() };
+    for (file, draft) in [
+        ("a-viewer.consign", Draft::new("1.0", 1).product("a-viewer").requires("demo", ">=3")),
+        ("demo-1.consign", Draft::new("1.0", 10)),
+        ("demo-2.consign", Draft::new("2.0", 20)),
+        ("demo-3.consign", third),
+        ("theirs.consign", theirs),
+    ] {
+        std::fs::write(stick.join(file), draft.bundle()).unwrap();
+    }
+    done(&desk.site(), &["install", &desk.text("demo-1.0.consign")]);
+    let stick = stick.to_str().unwrap();
+    let (exit, told) = json(&desk.site(), &["install", stick]);
+    let files = |list: &Value| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|one| one["file"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(exit, Some(0), "{told}");
+    assert_eq!(files(&told["bundles"]), ["demo-2.consign", "demo-3.consign", "a-viewer.consign"]);
+    assert_eq!(files(&told["leftAlone"]), ["demo-1.consign", "theirs.consign"]);
+    assert_eq!(told["leftAlone"][1]["code"], "other-site");
+
+    std::fs::remove_file(desk.at("stick/a-viewer.consign")).unwrap();
+    std::fs::remove_file(desk.at("stick/demo-3.consign")).unwrap();
+    let (exit, told) = json(&desk.site(), &["install", stick]);
+    assert_eq!((exit, &told["error"]["code"]), (Some(2), &Value::from("which-bundle")), "{told}");
+}
+
+#[test]
+fn staged_held_lifted_activated_and_taken_back() {
+    let desk = Desk::new();
+    desk.enrol();
+    let site = desk.site();
+    let said = done(&site, &["stage", &desk.text("demo-1.0.consign")]);
+    assert!(said.starts_with("demo 1.0 is staged; nothing that runs was touched\n"), "{said}");
+    assert!(said.ends_with("\nnext      consign-site activate\n"), "{said}");
+    let held = done(&site, &["hold", "set", "--reason", "audit", "--for", "2h"]);
+    assert!(held.starts_with("everything: held since "), "{held}");
+    let (exit, document) = json(&site, &["activate"]);
+    assert_eq!((exit, &document["error"]["code"]), (Some(24), &Value::from("held")));
+    let (_, status) = json(&site, &["status"]);
+    assert_eq!(status["products"][0]["staged"]["release"]["version"], "1.0");
+    assert_eq!(status["next"], "wait until the hold on everything ends, or lift it: consign-site hold lift");
+    assert_eq!(done(&site, &["hold", "lift"]), "nothing is held\n");
+    assert!(done(&site, &["status"]).ends_with("\nnext      consign-site activate\n"));
+    assert!(done(&site, &["activate"]).starts_with("demo 1.0 is installed\n"));
+    assert_eq!(json(&site, &["activate"]).1["error"]["code"], "nothing-staged");
+    assert_eq!(json(&site, &["rollback", "demo", "--reason", "x"]).1["error"]["code"], "no-way-back");
+    done(&site, &["install", &desk.write("new.consign", &Draft::new("2.0", 20))]);
+    let said = done(&site, &["rollback", "demo", "--reason", "it smokes"]);
+    assert_eq!(said, "demo 1.0 runs again; 2.0 is not tried again without --retry\nreceipt   3\n");
+    assert_eq!(json(&site, &["install", &desk.text("new.consign")]).1["error"]["code"], "failed-before");
 }

@@ -13,7 +13,7 @@ use consign_format::Digest;
 use consign_format::error::{Coded, codes};
 use consign_format::trust::Audience;
 use consign_installer::admit::Ask;
-use consign_installer::install_bundle::{Finished, Order};
+use consign_installer::install_bundle::{Finished, Order, Until};
 use consign_installer::site::Site;
 use consign_installer::verify_bundle::verify_bundle;
 use consign_sealed::{Recipient, SiteKey, seal};
@@ -76,7 +76,7 @@ fn a_bundle_for_this_site_is_verified_and_installed() {
     verify_bundle(&site.site(), &path, ask, &clocks(NOW), &Silent).unwrap();
     let before = kept(&site);
     assert!(matches!(
-        site.install_bytes(&bytes, Order { dry_run: true, ..Order::default() }).unwrap(),
+        site.install_bytes(&bytes, Order { until: Until::Planned, ..Order::default() }).unwrap(),
         Finished::Planned(_)
     ));
     assert_eq!(kept(&site), before);

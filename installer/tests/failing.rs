@@ -1,140 +1,16 @@
 //! What happens when a release does not become healthy: back, or halt, and never again unasked.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "a suite")]
 
+mod fake_cluster;
 mod kit;
 mod site_kit;
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-use consign_format::error::{Code, Coded, Failure, codes};
+use consign_format::error::codes;
 use consign_format::receipt::Outcome;
 use consign_format::release::OnFailure;
-use consign_installer::handoff::{
-    Action, ChangeSet, Desired, GoAhead, Handoff, HealthReport, ObjectKey, OnEvent, Plan, Policy, RolledBack, Stopped,
-    Unhealthy,
-};
-use consign_installer::install_bundle::{Finished, Order};
+use fake_cluster::{Fake, running, shows};
 use kit::Draft;
 use site_kit::TestSite;
-
-/// A cluster that does as it is told and writes down what it was asked.
-#[derive(Clone, Default)]
-struct Fake {
-    asked: Arc<Mutex<Vec<String>>>,
-    /// The version that never becomes healthy.
-    sick: Option<&'static str>,
-    /// Apply stops with this code, after writing something or nothing.
-    stops: Option<(Code, bool)>,
-    rollback_fails: bool,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the cluster says no")]
-struct No(Code);
-
-impl Coded for No {
-    fn code(&self) -> Code {
-        self.0
-    }
-}
-
-impl Fake {
-    fn note(&self, what: &str, desired: &Desired) {
-        self.asked.lock().unwrap().push(format!("{what} {} ({})", desired.version, desired.objects.len()));
-    }
-
-    fn changes(desired: &Desired) -> ChangeSet {
-        let mut changes = ChangeSet::default();
-        for key in desired.objects.iter().filter_map(ObjectKey::of) {
-            changes.push(key, Action::Configured, None);
-        }
-        changes
-    }
-
-    fn health(&self, desired: &Desired) -> HealthReport {
-        let key = ObjectKey::of(&kit::config_map("a", "")).unwrap();
-        let bad = Unhealthy { key, reason: "image cannot be pulled".into(), failed: true };
-        let sick = self.sick == Some(desired.version.as_str());
-        HealthReport { objects: 2, unhealthy: if sick { vec![bad] } else { vec![] } }
-    }
-}
-
-impl Handoff for Fake {
-    fn name(&self) -> &'static str {
-        "direct"
-    }
-
-    async fn plan(&self, desired: &Desired, _: &Policy, _: &mut OnEvent<'_>) -> Result<Plan, Failure> {
-        self.note("plan", desired);
-        Ok(Plan::default())
-    }
-
-    async fn apply(
-        &self,
-        desired: &Desired,
-        _: &Policy,
-        _: &dyn GoAhead,
-        _: &mut OnEvent<'_>,
-    ) -> Result<ChangeSet, Stopped> {
-        self.note("apply", desired);
-        match self.stops {
-            None => Ok(Fake::changes(desired)),
-            Some((code, written)) => {
-                let changes = if written { Fake::changes(desired) } else { ChangeSet::default() };
-                Err(Stopped { failure: No(code).into(), changes })
-            }
-        }
-    }
-
-    async fn await_healthy(&self, d: &Desired, _: Duration, _: &mut OnEvent<'_>) -> Result<HealthReport, Failure> {
-        self.note("health", d);
-        Ok(self.health(d))
-    }
-
-    async fn rollback(
-        &self,
-        previous: &Desired,
-        _: &Policy,
-        _: Duration,
-        _: &mut OnEvent<'_>,
-    ) -> Result<RolledBack, Stopped> {
-        self.note("rollback", previous);
-        if self.rollback_fails {
-            return Err(Stopped { failure: No(codes::APPLY_REFUSED).into(), changes: ChangeSet::default() });
-        }
-        Ok(RolledBack { changes: Fake::changes(previous), health: self.health(previous) })
-    }
-}
-
-impl Fake {
-    fn install(&self, site: &TestSite, draft: &Draft) -> Result<Finished, Failure> {
-        self.asked.lock().unwrap().clear();
-        site.install_with(&draft.bundle(), Order::default(), self.clone())
-    }
-
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
-    }
-}
-
-/// A site that runs 1.0.
-fn running() -> TestSite {
-    let site = TestSite::enrolled();
-    Fake::default().install(&site, &Draft::new("1.0", 10)).unwrap();
-    site
-}
-
-/// current, previous, failed by version; `!` when the current one is not confirmed.
-fn shows(site: &TestSite) -> String {
-    let product = site.product();
-    let current = product.current.map_or("-".into(), |current| {
-        format!("{}{}", current.release.version, if current.confirmed { "" } else { "!" })
-    });
-    let version =
-        |release: Option<consign_installer::store::products::ReleaseRef>| release.map_or("-".into(), |r| r.version);
-    format!("{current} {} {}", version(product.previous), version(product.failed))
-}
 
 #[test]
 fn a_sick_release_is_taken_back_and_remembered() {
@@ -203,7 +79,7 @@ fn a_first_release_is_taken_back_to_nothing() {
 #[test]
 fn going_back_may_fail_too_and_the_receipt_says_both() {
     let site = running();
-    let fake = Fake { sick: Some("2.0"), rollback_fails: true, ..Fake::default() };
+    let fake = Fake { sick: Some("2.0"), rollback_stops: Some(codes::APPLY_REFUSED), ..Fake::default() };
     let failure = fake.install(&site, &Draft::new("2.0", 20)).unwrap_err();
     assert_eq!(failure.code(), codes::UNHEALTHY);
     assert_eq!(shows(&site), "2.0! 1.0 2.0");
@@ -219,7 +95,7 @@ fn an_apply_that_wrote_nothing_was_no_activation() {
     let failure = fake.install(&site, &Draft::new("2.0", 20)).unwrap_err();
     assert_eq!(failure.code(), codes::APPLY_REFUSED);
     assert_eq!(shows(&site), "1.0 - -");
-    assert_eq!(site.product().staged.unwrap().version, "2.0");
+    assert_eq!(site.product().staged.unwrap().release.version, "2.0");
     assert_eq!(site.receipts().len(), 1);
 }
 

@@ -9,9 +9,11 @@ use std::os::unix::fs::PermissionsExt;
 
 use consign_format::Digest;
 use consign_format::error::{Coded, codes};
+use consign_format::receipt::ByteCounts;
 use consign_installer::gc::{self, Garbage, Scope};
 use consign_installer::scrub;
 use consign_installer::serve::SiteContent;
+use consign_installer::store::products::Staged;
 use consign_registry::serve::Content;
 use consign_terminal::Silent;
 use kit::{Draft, name, root};
@@ -56,7 +58,14 @@ fn after_ten_releases_of_two_products_the_store_holds_what_they_need() {
     assert_eq!(site.store().known_releases().unwrap().len(), 4, "their manifests, and no others");
     // One that is staged is needed as well.
     let mut product = site.store().products().unwrap().remove(0);
-    product.staged = product.previous.take();
+    product.staged = product.previous.take().map(|release| Staged {
+        release,
+        root: 1,
+        at: 0,
+        phases: vec![],
+        bytes: ByteCounts::default(),
+        warnings: vec![],
+    });
     site.store().write_product(&product).unwrap();
     assert_eq!(gc::look(&site.store(), Scope::Everything).unwrap(), Garbage::default());
 }

@@ -10,7 +10,7 @@ use consign_format::error::codes;
 use consign_format::trust::keys::{SecretKey, Signer, sign};
 use consign_format::trust::statement::DowngradeGrant;
 use consign_installer::admit::Ask;
-use consign_installer::install_bundle::{Finished, Metadata, Order};
+use consign_installer::install_bundle::{Finished, Metadata, Order, Until};
 use consign_installer::verify_bundle::{Checked, verify_bundle};
 use kit::{Draft, NOW, fingerprint, name, root};
 use site_kit::{TestSite, clocks};
@@ -71,7 +71,7 @@ fn a_grant_that_nobody_signed_lands_nowhere() {
     let before = fingerprint(site.root.path());
     let forged = bundle(&[grant("hospital-7", &old, 20)], &SecretKey::from_seed(&[9; 32]));
     assert_eq!(site.install_bytes(&forged, Order::default()).unwrap_err().code(), codes::SIGNATURE_INVALID);
-    let dry = Order { dry_run: true, ..Order::default() };
+    let dry = Order { until: Until::Planned, ..Order::default() };
     site.install_bytes(&bundle(&[grant("hospital-7", &old, 20)], &kit::key()), dry).unwrap();
     assert_eq!(fingerprint(site.root.path()), before);
 }

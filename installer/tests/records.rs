@@ -11,7 +11,7 @@ use consign_format::error::{Coded, codes};
 use consign_format::trust::Audience;
 use consign_format::trust::keys::{PublicKey, SecretKey, Signer, sign};
 use consign_format::trust::statement::SiteRecord;
-use consign_installer::install_bundle::Order;
+use consign_installer::install_bundle::{Order, Until};
 use consign_installer::site::enrol::Kit;
 use consign_installer::site::record::RecordError;
 use consign_installer::site::{Enrolment, Site, enrol};
@@ -90,7 +90,7 @@ fn a_record_comes_by_a_stick_and_opens_what_is_addressed_to_it() {
     assert_eq!(site.install(&draft).unwrap_err().code(), codes::OTHER_SITE);
     let statements = ["hospital-8", "hospital-7"].map(|site| signed(&record(site, 1, "production"), &kit::key()));
     let stick = metadata_bundle(&[root("dev")], &statements).unwrap();
-    site.install_bytes(&stick, Order { dry_run: true, ..Order::default() }).unwrap();
+    site.install_bytes(&stick, Order { until: Until::Planned, ..Order::default() }).unwrap();
     assert_eq!(kept(&site), None, "a dry run keeps nothing");
     site.install_bytes(&stick, Order::default()).unwrap();
     assert_eq!(kept(&site).unwrap().site, name("hospital-7"));

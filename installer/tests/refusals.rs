@@ -16,7 +16,7 @@ use consign_format::trust::author;
 use consign_format::trust::keys::SecretKey;
 use consign_format::{Code, Digest};
 use consign_installer::admit::Ask;
-use consign_installer::install_bundle::Order;
+use consign_installer::install_bundle::{Order, Until};
 use consign_installer::site::{Enrolment, Site, enrol};
 use consign_installer::verify_bundle::verify_bundle;
 use consign_terminal::Silent;
@@ -56,7 +56,7 @@ fn what_is_not_for_this_site_now_is_refused() {
         draft.bundle()
     };
     let others = Audience { sites: vec![name("hospital-8")], ..Audience::default() };
-    let strict = Order { ask: Ask { enforce_expiry: true, ..Ask::default() }, dry_run: false };
+    let strict = Order { ask: Ask { enforce_expiry: true, ..Ask::default() }, ..Order::default() };
     let rows: Vec<(&str, Vec<u8>, Order, Code)> = vec![
         ("older", Draft::new("0.9", 9).bundle(), Order::default(), codes::OLDER_RELEASE),
         ("same sequence, other content", Draft::new("1.0b", 10).bundle(), Order::default(), codes::SEQUENCE_REUSED),
@@ -227,7 +227,7 @@ fn two_runs_do_not_work_on_one_site() {
 fn a_dry_run_changes_nothing_at_all() {
     let site = running();
     let before = fingerprint(site.root.path());
-    let order = Order { dry_run: true, ..Order::default() };
+    let order = Order { until: Until::Planned, ..Order::default() };
     let finished = site.install_bytes(&Draft::new("2.0", 20).bundle(), order).unwrap();
     let consign_installer::install_bundle::Finished::Planned(planned) = finished else { panic!("{finished:?}") };
     assert_eq!(planned.plan.changes.counts().to_string(), "0 created, 1 configured, 1 unchanged, 0 deleted, 0 skipped");

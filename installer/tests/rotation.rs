@@ -10,7 +10,7 @@ use consign_format::error::codes;
 use consign_format::receipt::Action;
 use consign_format::trust::document::{Floor, Key, ROLES, Role, Root, SPEC_VERSION};
 use consign_format::trust::keys::{SecretKey, Signer, key_id, sign};
-use consign_installer::install_bundle::Order;
+use consign_installer::install_bundle::{Order, Until};
 use kit::{Draft, EXPIRES, name};
 use site_kit::TestSite;
 
@@ -84,7 +84,7 @@ fn a_revocation_lands_even_from_a_bad_stick() {
 #[test]
 fn a_dry_run_follows_a_new_root_and_does_not_keep_it() {
     let site = TestSite::enrolled();
-    let order = Order { dry_run: true, ..Order::default() };
+    let order = Order { until: Until::Planned, ..Order::default() };
     site.install_bytes(&rotated("1.0", 10, None).bundle(), order).unwrap();
     assert_eq!(versions(&site), 1);
 }

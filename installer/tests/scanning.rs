@@ -16,7 +16,7 @@ use consign_format::trust::roots::RootChain;
 use consign_format::trust::scan::{ScanAttestation, Verdict};
 use consign_format::{Digest, Limits};
 use consign_installer::admit::Ask;
-use consign_installer::install_bundle::Order;
+use consign_installer::install_bundle::{Order, Until};
 use consign_installer::verify_bundle::verify_bundle;
 use consign_terminal::Silent;
 use kit::{Draft, NOW, fingerprint, key, name, root};
@@ -82,7 +82,7 @@ fn offered(site: &TestSite, path: &Path) -> Result<(), Failure> {
     let before = fingerprint(site.root.path());
     let ask = Ask { require_scan: true, ..Ask::default() };
     let verified = verify_bundle(&site.site(), path, ask, &clocks(NOW), &Silent).map(|_| ());
-    let order = Order { ask, dry_run: true };
+    let order = Order { ask, until: Until::Planned };
     let installed = site.install_path_with(path, order).map(|_| ());
     let code = |result: &Result<(), Failure>| result.as_ref().err().map(Failure::code);
     assert_eq!(code(&verified), code(&installed));

@@ -165,6 +165,20 @@ codes! {
     BUSY = "busy" => Busy;
     /// This release failed here before.
     FAILED_BEFORE = "failed-before" => Busy;
+    /// No window is open in which the product may be changed.
+    OUTSIDE_WINDOW = "outside-window" => Busy;
+    /// What is driven by this cluster is in use.
+    INTERLOCKED = "interlocked" => Busy;
+    /// Somebody holds the product.
+    HELD = "held" => Busy;
+    /// Nothing waits to be activated.
+    NOTHING_STAGED = "nothing-staged" => Failed;
+    /// What was staged was approved by keys that count no longer.
+    STAGED_UNDER_OLD_ROOT = "staged-under-old-root" => Untrusted;
+    /// The release says that going back loses data, and nobody has signed that it may.
+    IRREVERSIBLE = "irreversible" => Policy;
+    /// There is no release to go back to.
+    NO_WAY_BACK = "no-way-back" => NotUpgradable;
     /// The release's own content cannot be meant, though its signatures hold.
     RELEASE_MALFORMED = "release-malformed" => Malformed;
     /// The site's configuration cannot be used.

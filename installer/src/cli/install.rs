@@ -1,154 +1,131 @@
-//! `consign-site install`
+//! `consign-site install` and `consign-site stage`: bundles from a medium, one or all that are for this site.
 
 use std::path::{Path, PathBuf};
 
 use consign_format::error::Failure;
+use serde::Serialize;
 
-use super::{Context, lookup, runtime, state_copy};
+use super::bench::{Bench, Converging, Override, count};
+use super::{Context, runtime, told};
 use crate::admit::Ask;
-use crate::apply::{Cluster, Direct};
-use crate::config::{HandoffKind, SiteConfig};
-use crate::handoff::export::Export;
-use crate::install_bundle::{Finished, Installed, Metadata, Order, Planned, count_refusal, install_bundle};
-use crate::services::{ServiceManager, Systemctl};
+use crate::install_bundle::{Finished, Order, Until, install_bundle};
+use crate::pick::{LeftAlone, Picking};
 use crate::site::Site;
-use crate::site_registry::{SiteRegistry, Waiting};
 
 /// Installs a bundle: verifies it, loads it, applies it, waits until it is healthy, and writes a receipt.
 ///
-/// Nothing is changed before the whole release is here and every byte of it is the signed one. If the release does not
-/// become healthy in time, the site does what the release says (goes back to the one before, or halts) and ends with
-/// exit code 22. A run that was cut off is resumed by running it again.
+/// Of a folder, all bundles that are for this site are installed, what is required first; what is not for this site is
+/// left alone and named. Nothing is changed before the whole release is here and every byte of it is the signed one. If
+/// the release does not become healthy in time, the site does what the release says (goes back to the one before, or
+/// halts) and ends with exit code 22. Outside the site's windows, while its interlock is taken or while a hold is in
+/// force, it is staged and waits: exit code 24. A run that was cut off is resumed by running it again.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    /// The bundle, or a folder that holds exactly one, such as /media/usb.
-    path: PathBuf,
-    /// Who brings the desired state into the cluster; else what site.toml says.
-    #[arg(long, value_enum, env = "CONSIGN_HANDOFF")]
-    handoff: Option<HandoffKind>,
-    /// With the handoff `export`: the folder that gets one sub-folder per product.
-    #[arg(long, value_name = "DIR", env = "CONSIGN_EXPORT_DIR")]
-    export_dir: Option<PathBuf>,
-    /// With the handoff `direct`: the kubeconfig; else what site.toml says, $KUBECONFIG, and the usual places.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// Try a release again that failed here before.
-    #[arg(long)]
-    retry: bool,
+pub(super) struct InstallArguments {
+    #[command(flatten)]
+    bundles: Bundles,
+    #[command(flatten)]
+    windows: Override,
     /// Stop after the plan and print it; change nothing at all.
     #[arg(long)]
     dry_run: bool,
+}
+
+/// Stages a bundle: verifies and loads it, and says what activating it would change. Touches nothing that runs.
+///
+/// Can be done at any time; `consign-site activate` does the rest, out of the store and without the medium. What a
+/// release requires may be staged as well: it is activated first.
+#[derive(Debug, clap::Args)]
+pub(super) struct StageArguments {
+    #[command(flatten)]
+    bundles: Bundles,
+}
+
+#[derive(Debug, clap::Args)]
+struct Bundles {
+    /// The bundle, or a folder of bundles, such as /media/usb.
+    path: PathBuf,
+    #[command(flatten)]
+    converging: Converging,
+    /// Try a release again that failed here before.
+    #[arg(long)]
+    retry: bool,
     /// Refuse what has expired instead of warning; for sites with a clock they trust.
     #[arg(long)]
     enforce_expiry: bool,
 }
 
-pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Failure> {
-    let config = context.config()?;
-    let mut site = Site::open_exclusive(context.store.clone())?;
-    site.allow = config.allow.clone();
-    site.adopt_files = config.files.adopt;
-    site.services = Systemctl::of_machine(context.store.root()).map(|found| Box::new(found) as Box<dyn ServiceManager>);
-    let (retry, enforce_expiry) = (arguments.retry, arguments.enforce_expiry);
-    let ask = Ask { retry, enforce_expiry, require_scan: config.require_scan };
-    let order = Order { ask, dry_run: arguments.dry_run };
-    let before = site.domains.clone();
-    let finished = runtime::block_on(install(context, arguments, &config, &mut site, order));
-    let is_direct = arguments.handoff.unwrap_or(config.handoff) == HandoffKind::Direct;
-    let was_there = matches!(finished, Ok(Finished::Installed(_)));
-    if is_direct && (was_there || site.domains != before) {
-        state_copy::keep(context, &site, &config, arguments.kubeconfig.as_deref());
+/// What became of the bundles of a folder.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Folder {
+    /// What became of each, in the order in which they were taken.
+    bundles: Vec<Taken>,
+    /// Those that are not for this site, or not for it now.
+    left_alone: Vec<LeftAlone>,
+}
+
+#[derive(Debug, Serialize)]
+struct Taken {
+    /// The file's name.
+    file: String,
+    #[serde(flatten)]
+    finished: Finished,
+}
+
+pub(super) fn install(context: &Context<'_>, arguments: &InstallArguments) -> Result<(), Failure> {
+    let until = if arguments.dry_run { Until::Planned } else { Until::Activated };
+    run(context, &arguments.bundles, &arguments.windows, until)
+}
+
+pub(super) fn stage(context: &Context<'_>, arguments: &StageArguments) -> Result<(), Failure> {
+    run(context, &arguments.bundles, &Override::default(), Until::Staged)
+}
+
+fn run(context: &Context<'_>, bundles: &Bundles, windows: &Override, until: Until) -> Result<(), Failure> {
+    let (bench, mut site) = Bench::open(context, &bundles.converging, windows)?;
+    let (retry, enforce_expiry) = (bundles.retry, bundles.enforce_expiry);
+    let order = Order { ask: Ask { retry, enforce_expiry, require_scan: bench.config.require_scan }, until };
+    if bundles.path.is_dir() && bundles.path.extension().is_none_or(|ending| ending != crate::open::EXTENSION) {
+        return take_all(context, &bench, &mut site, &bundles.path, order);
     }
-    if let Err(failure) = &finished
-        && !arguments.dry_run
-    {
-        count_refusal(&site, failure);
-    }
-    match finished? {
-        Finished::Installed(installed) => tell_installed(context, &installed),
-        Finished::Informed(metadata) => tell_informed(context, &metadata),
-        Finished::Planned(planned) => tell_planned(context, &planned),
-    }
+    let finished = take(&bench, &mut site, &bundles.path, order)?;
+    warn(context, &finished);
+    context.terminal.result(&finished, told::finished(&finished));
     Ok(())
 }
 
-async fn install(
+fn take_all(
     context: &Context<'_>,
-    arguments: &Arguments,
-    config: &SiteConfig,
+    bench: &Bench<'_>,
     site: &mut Site,
+    folder: &Path,
     order: Order,
-) -> Result<Finished, Failure> {
-    let (clocks, progress) = (&context.machine.clocks, context.terminal.progress());
-    let path = &arguments.path;
-    let waiting = Waiting { clocks, random: context.machine.random };
-    let existing = config.registry.existing.as_ref();
-    let registry = existing.map(|existing| SiteRegistry::new(existing, site.identity.site.clone(), &waiting));
-    let registry = registry.transpose()?;
-    let registry = registry.as_ref();
-    match arguments.handoff.unwrap_or(config.handoff) {
-        HandoffKind::Direct => {
-            let lookup = lookup(context, arguments.kubeconfig.as_deref(), config);
-            let connect = async || {
-                let cluster = Cluster::connect(&lookup).await?;
-                Ok(Direct::new(cluster, Box::new(context.machine.random)))
-            };
-            install_bundle(site, path, order, clocks, progress, registry, connect).await
-        }
-        HandoffKind::Export => {
-            let folder = export_dir(arguments.export_dir.as_deref(), config, context);
-            install_bundle(site, path, order, clocks, progress, registry, async || Ok(Export::new(&folder))).await
-        }
+) -> Result<(), Failure> {
+    let clocks = &context.machine.clocks;
+    let (mut picking, mut done) = (Picking::of(folder)?, Folder::default());
+    let mut human = Vec::new();
+    while let Some(path) = picking.next(site, order, clocks)? {
+        let finished = take(bench, site, &path, order)?;
+        warn(context, &finished);
+        human.push(told::finished(&finished));
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        done.bundles.push(Taken { file, finished });
     }
+    done.left_alone = picking.left(site, order, clocks);
+    human.extend(done.left_alone.iter().map(|left| format!("left alone: {} ({}: {})", left.file, left.code, left.why)));
+    context.terminal.result(&done, human.join("\n"));
+    Ok(())
 }
 
-fn export_dir(flag: Option<&Path>, config: &SiteConfig, context: &Context<'_>) -> PathBuf {
-    let named = flag.map(Path::to_owned).or_else(|| config.export_dir.clone());
-    named.unwrap_or_else(|| context.store.dir().join("export"))
+fn take(bench: &Bench<'_>, site: &mut Site, path: &Path, order: Order) -> Result<Finished, Failure> {
+    let finished = runtime::block_on(async {
+        let registry = bench.registry(site)?;
+        install_bundle(site, path, order, bench.means(registry.as_ref()), async || bench.connect().await).await
+    });
+    bench.keep_copy(site, matches!(finished, Ok(Finished::Installed(_))));
+    if order.until == Until::Planned { finished } else { count(site, finished) }
 }
 
-fn tell_installed(context: &Context<'_>, installed: &Installed) {
-    installed.warnings.iter().for_each(|warning| context.terminal.warn(warning));
-    let health = match (installed.handoff, installed.health.objects) {
-        ("export", _) => "not known: the objects are in a folder for somebody else to apply".to_owned(),
-        (_, objects) => format!("{objects} objects healthy"),
-    };
-    let already = if installed.already_current {
-        format!(
-            "already at sequence {}: {} {} was installed before",
-            installed.sequence, installed.product, installed.version
-        )
-    } else {
-        format!("{} {} is installed", installed.product, installed.version)
-    };
-    let human = format!(
-        "{already}\nsequence  {}\nrelease   {}\nloaded    {}\nobjects   {}\nhealth    {health}\nreceipt   {}",
-        installed.sequence,
-        installed.release,
-        consign_terminal::bytes(installed.loaded.written),
-        installed.changes.counts(),
-        installed.receipt,
-    );
-    let files: String = installed.files.iter().map(|change| format!("\n{change}")).collect();
-    context.terminal.result(installed, format!("{human}{files}"));
-}
-
-fn tell_informed(context: &Context<'_>, metadata: &Metadata) {
-    metadata.warnings.iter().for_each(|warning| context.terminal.warn(warning));
-    let mut human = format!("the bundle holds metadata alone; root {} of domain {}", metadata.root, metadata.domain);
-    metadata.taken.iter().for_each(|words| human.push_str(&format!("\ntaken     {words}")));
-    context.terminal.result(metadata, human);
-}
-
-fn tell_planned(context: &Context<'_>, planned: &Planned) {
-    planned.warnings.iter().for_each(|warning| context.terminal.warn(warning));
-    let mut human = format!("{} {} would be installed; nothing was changed", planned.product, planned.version);
-    planned.files.iter().for_each(|change| human.push_str(&format!("\n  {change}")));
-    planned.restarts.iter().for_each(|unit| human.push_str(&format!("\n  service {unit}: restarted")));
-    for entry in &planned.plan.changes.entries {
-        let predicted = if planned.plan.predicted.contains(&entry.key) { " (predicted)" } else { "" };
-        human.push_str(&format!("\n  {entry}{predicted}"));
-    }
-    human.push_str(&format!("\n{}", planned.plan.changes.counts()));
-    context.terminal.result(planned, human);
+fn warn(context: &Context<'_>, finished: &Finished) {
+    finished.warnings().iter().for_each(|warning| context.terminal.warn(warning));
 }

@@ -1,6 +1,6 @@
 //! `consign-site status`
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 
 use consign_format::error::Failure;
 use consign_format::receipt::Receipt;
@@ -15,8 +15,13 @@ use crate::files::{self, PlaceStatus};
 use crate::site::secrets::Held;
 use crate::site::{DomainState, Site};
 use crate::store::StoreError;
+use crate::store::holds::Holds;
 use crate::store::journal::Entry;
+use crate::store::lock;
 use crate::store::products::ProductState;
+
+mod human;
+mod next;
 
 /// Says what this site is, what runs, and how the last run ended. Changes nothing.
 #[derive(Debug, clap::Args)]
@@ -40,9 +45,20 @@ struct Status {
     last_receipt: Option<Receipt>,
     /// Bundles refused since the last receipt.
     refused: u64,
+    /// The step that is under way now, by another run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    running: Option<Entry>,
     /// The step at which the last run was cut off.
     #[serde(skip_serializing_if = "Option::is_none")]
     cut_off: Option<Entry>,
+    /// What nobody may activate now, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    holds: Vec<String>,
+    /// What waits to be activated, and the gate that is closed, by product.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    waits: BTreeMap<Name, Option<String>>,
+    /// What to do next, in one line.
+    next: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -92,7 +108,7 @@ struct RegistryStatus {
 pub(super) fn run(context: &Context<'_>, _: &Arguments) -> Result<(), Failure> {
     let site = Site::open(context.store.clone())?;
     let status = look(context, &site)?;
-    context.terminal.result(&status, human(&status));
+    context.terminal.result(&status, human::human(&status));
     Ok(())
 }
 
@@ -109,18 +125,31 @@ fn look(context: &Context<'_>, site: &Site) -> Result<Status, Failure> {
         0 => None,
         n => site.store.read_receipt(n, &site.identity.public_key)?.map(|kept| kept.receipt),
     };
+    let (running, cut_off) = match (lock::is_held(&site.store)?, site.store.cut_off()?) {
+        (true, entry) => (entry, None),
+        (false, entry) => (None, entry),
+    };
+    let (products, now) = (site.store.products()?, context.machine.clocks.now());
+    let closed = next::closed_gates(context, site, &config, &products)?;
+    let next = next::next(running.as_ref(), &products, &closed, last);
+    let waits = closed.iter().map(|(product, closed)| (product.clone(), closed.as_ref().map(ToString::to_string)));
+    let waits = waits.collect();
     Ok(Status {
         site: site.identity.site.clone(),
         enrolment: site.identity.enrolment.clone(),
         production: site.identity.production,
         domains: site.domains.iter().map(domain).collect::<Result<_, _>>()?,
-        products: site.store.products()?,
+        products,
         files: files::status(site)?,
         handoff: config.handoff,
         registry: look_at(&config.registry),
         last_receipt,
         refused: site.store.refused()?,
-        cut_off: site.store.cut_off()?,
+        running,
+        cut_off,
+        holds: Holds::read(&site.store)?.in_words(now),
+        waits,
+        next,
     })
 }
 
@@ -135,77 +164,4 @@ fn look_at(registry: &RegistryConfig) -> RegistryStatus {
     let found = existing.address.socket().and_then(|at| at.to_socket_addrs().ok()?.next());
     let url = Some(existing.address.to_string());
     RegistryStatus { listen: None, url, answers: found.is_some_and(answers) }
-}
-
-fn human(status: &Status) -> String {
-    let mut text = format!("site      {}{}", status.site, if status.production { " (production)" } else { "" });
-    status.domains.iter().for_each(|domain| text.push_str(&human_domain(domain)));
-    let handoff = match status.handoff {
-        HandoffKind::Direct => "direct",
-        HandoffKind::Export => "export",
-    };
-    let answers = if status.registry.answers { "answers" } else { "does not answer" };
-    let registry = status.registry.listen.map(|listen| listen.to_string()).or_else(|| status.registry.url.clone());
-    let _ = write!(text, "\nhandoff   {handoff}\nregistry  {} ({answers})", registry.unwrap_or_default());
-    if status.products.is_empty() {
-        text.push_str("\nnothing is installed");
-    }
-    for product in &status.products {
-        let _ = write!(text, "\nproduct   {}", product.product);
-        if let Some(current) = &product.current {
-            let confirmed = if current.confirmed { "confirmed" } else { "NOT confirmed" };
-            let _ = write!(
-                text,
-                "\n  current   {} (sequence {}, {confirmed})",
-                current.release.version, current.release.sequence
-            );
-        }
-        for (word, release) in
-            [("previous", &product.previous), ("staged", &product.staged), ("failed", &product.failed)]
-        {
-            if let Some(release) = release {
-                let _ = write!(text, "\n  {word:<8}  {} (sequence {})", release.version, release.sequence);
-            }
-        }
-    }
-    for file in &status.files {
-        let _ = write!(text, "\nfile      {} ({}): {}", file.to, file.product, file.is);
-    }
-    match &status.last_receipt {
-        Some(receipt) => {
-            let _ = write!(text, "\nreceipt   {}: {}", receipt.n, super::receipts::summary(receipt));
-        }
-        None => text.push_str("\nreceipt   none yet"),
-    }
-    if status.refused > 0 {
-        let _ = write!(text, "\nrefused   {} bundles since then", status.refused);
-    }
-    if let Some(entry) = &status.cut_off {
-        let _ = write!(text, "\nthe last run was cut off at `{}` of {}; run install again", entry.step, entry.product);
-    }
-    text
-}
-
-fn human_domain(domain: &DomainStatus) -> String {
-    let mut text =
-        format!("\ndomain    {} (root {}, enrolled {})", domain.domain, domain.root_version, domain.fingerprint);
-    match &domain.record {
-        Some(record) => {
-            let environments = record.environments.iter().map(Name::to_string);
-            let known_as: Vec<String> = environments.chain(record.labels.iter().cloned()).collect();
-            let _ = write!(text, "\n  record    {}: {}", record.serial, known_as.join(", "));
-        }
-        None => text.push_str("\n  record    none yet: only bundles for this site's name, or for any, are taken"),
-    }
-    match &domain.secrets {
-        Some(SecretsStatus::Here { serial, secrets }) => {
-            let names = secrets.iter().map(|secret| format!("{}/{}", secret.namespace, secret.name));
-            let _ = write!(text, "\n  secrets   {serial}: {}", names.collect::<Vec<_>>().join(", "));
-        }
-        Some(SecretsStatus::Absent { absent }) => {
-            let _ = write!(text, "\n  secrets   MISSING, and must be brought again: {absent}");
-        }
-        None => {}
-    }
-    text
 }

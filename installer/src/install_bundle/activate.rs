@@ -2,22 +2,26 @@
 
 use std::time::Duration;
 
-use consign_format::error::{Failure, codes};
+use consign_format::Name;
+use consign_format::error::{Code, Failure, codes};
 use consign_format::receipt::{Action, Outcome};
 
-use super::failing::{Trouble, fail};
+use super::failing::{Returned, Trouble, fail, go_back};
 use super::placing;
 use super::run::Run;
 use super::telling::teller;
 use super::{Finished, Installed};
+use crate::clock::Clocks;
 use crate::desired::policy;
+use crate::gates::Gates;
 use crate::gc::{self, GcError, Scope};
-use crate::handoff::{Always, ChangeSet, Desired, Handoff, HealthReport, Stopped};
+use crate::handoff::{ChangeSet, Desired, GoAhead, Handoff, HealthReport, Stopped};
 use crate::receipts::{Draft, health_of, issue, kept_of, objects_of, release_of};
 use crate::site::Counter;
 use crate::site_registry;
 use crate::site_registry::back_to;
-use crate::store::products::ProductState;
+use crate::store::products::{ProductState, Returning};
+use futures_util::future::BoxFuture;
 
 /// Brings the staged release to run.
 pub(super) async fn activate<H: Handoff>(
@@ -25,11 +29,15 @@ pub(super) async fn activate<H: Handoff>(
     handoff: &H,
     desired: &Desired,
 ) -> Result<Finished, Failure> {
-    let policy = policy(&run.vouched.release);
+    if let Some(returning) = run.product.returning.clone().filter(|_| is_current(run)) {
+        return Err(go_on_back(run, handoff, returning).await);
+    }
+    let policy = policy(&run.manifest);
     let mut tell = teller(run.progress);
     // Refuses before the first write; the current release stays what it is, the new one stays staged.
     handoff.plan(desired, &policy, &mut tell).await?;
     let files = placing::plan(run)?;
+    pass_gates(run).await?;
     let before = switch(run).await?;
     let already_current = before.confirmed().is_some_and(|release| release.digest == run.release.digest);
     // First, so that what a node runs is there when the cluster asks for it.
@@ -37,7 +45,8 @@ pub(super) async fn activate<H: Handoff>(
         return Err(take_back(run, &before, failure).await);
     }
     run.steps.begin("apply")?;
-    let changes = match handoff.apply(desired, &policy, &Always, &mut tell).await {
+    let between = Between::of(run);
+    let changes = match handoff.apply(desired, &policy, &between, &mut tell).await {
         Ok(changes) => changes,
         Err(Stopped { failure, changes }) => {
             run.steps.failed(&failure.to_string())?;
@@ -49,7 +58,7 @@ pub(super) async fn activate<H: Handoff>(
     };
     run.steps.end()?;
     run.steps.begin("health")?;
-    let timeout = Duration::from_secs(run.vouched.release.rollout.health_timeout);
+    let timeout = Duration::from_secs(run.manifest.rollout.health_timeout);
     let health = match handoff.await_healthy(desired, timeout, &mut tell).await {
         Ok(health) => health,
         Err(failure) => {
@@ -65,6 +74,31 @@ pub(super) async fn activate<H: Handoff>(
     run.steps.end()?;
     let finished = settle(run, handoff.name(), changes, health, already_current)?;
     Ok(collect_dropped(run, finished).await)
+}
+
+fn is_current(run: &Run<'_>) -> bool {
+    run.product.current.as_ref().is_some_and(|current| current.release.digest == run.release.digest)
+}
+
+/// The release was being taken back when the power went: that is finished, and it is not tried again.
+async fn go_on_back<H: Handoff>(run: &mut Run<'_>, handoff: &H, returning: Returning) -> Failure {
+    match go_back(run, handoff, returning, &HealthReport::default()).await {
+        Ok(Returned::Back(unsettled) | Returned::Stuck(unsettled)) => unsettled.into(),
+        Err(failure) => failure,
+    }
+}
+
+/// What is closed is on the journal, so that `status` can say for what the release waits.
+async fn pass_gates(run: &mut Run<'_>) -> Result<(), Failure> {
+    let floor = run.floor();
+    if let Err(closed) = run.gates.check(&run.product.product, run.clocks.now(), floor, false).await {
+        run.steps.waits(&closed.to_string())?;
+        return Err(closed.into());
+    }
+    if let Some(reason) = run.gates.overridden() {
+        run.warnings.push(format!("activated without regard to its windows: {reason}"));
+    }
+    Ok(())
 }
 
 /// Makes the staged release the current one, unconfirmed, and lets the tags of a registry that the site already has
@@ -108,6 +142,32 @@ async fn take_back(run: &mut Run<'_>, before: &ProductState, why: Failure) -> Fa
     }
 }
 
+/// The cluster went away, and nobody can say how it stands.
+pub(super) const AWAY: [Code; 2] = [codes::CLUSTER_UNREACHABLE, codes::CLUSTER_FORBIDDEN];
+/// A gate closed while the release was being applied. What was applied stays, and running again goes on.
+const CLOSED: [Code; 3] = [codes::OUTSIDE_WINDOW, codes::INTERLOCKED, codes::HELD];
+
+/// The gates, asked between the stages of an apply.
+struct Between<'a> {
+    gates: &'a Gates,
+    clocks: &'a Clocks,
+    product: Name,
+    floor: u64,
+}
+
+impl<'a> Between<'a> {
+    fn of(run: &Run<'a>) -> Self {
+        let (gates, clocks, product) = (run.gates, run.clocks, run.product.product.clone());
+        Between { gates, clocks, product, floor: run.floor() }
+    }
+}
+
+impl GoAhead for Between<'_> {
+    fn may_go_on(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async { Ok(self.gates.check(&self.product, self.clocks.now(), self.floor, true).await?) })
+    }
+}
+
 /// The cluster went away: nobody can say how it stands, so nothing is taken back and running again resumes. Anything
 /// else that stops an apply midway is a failure of the release, and its policy decides.
 async fn stopped<H: Handoff>(
@@ -117,9 +177,11 @@ async fn stopped<H: Handoff>(
     failure: Failure,
     changes: ChangeSet,
 ) -> Result<Finished, Failure> {
-    let away = [codes::CLUSTER_UNREACHABLE, codes::CLUSTER_FORBIDDEN];
+    if CLOSED.contains(&failure.code()) {
+        return Err(failure);
+    }
     let reasons = vec![failure.to_string()];
-    if away.contains(&failure.code()) {
+    if AWAY.contains(&failure.code()) {
         let mut draft = draft(run, Outcome::Failed, handoff.name(), &changes, &HealthReport::default());
         draft.reasons = reasons;
         issue(run.site, draft, run.clocks)?;
@@ -156,7 +218,7 @@ fn settle(
         outcome: Outcome::Applied,
         handoff,
         already_current,
-        loaded: run.loaded,
+        loaded: run.bytes.clone(),
         changes,
         files: run.files.clone(),
         health,
@@ -200,8 +262,7 @@ pub(super) fn draft(
     draft.phases = run.steps.phases();
     draft.objects = objects_of(changes);
     draft.health = health_of(health);
-    draft.bytes.read = run.loaded.read;
-    draft.bytes.written = run.loaded.written;
+    draft.bytes = run.bytes.clone();
     draft.warnings = run.warnings.clone();
     draft.kept = kept_of(changes);
     draft

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use consign_format::Name;
 use consign_format::error::{Code, Coded, Failure, codes};
-use consign_format::receipt::Outcome;
+use consign_format::receipt::{Action, Outcome};
 use consign_format::release::OnFailure;
 
-use super::activate::draft;
+use super::activate::{AWAY, draft};
 use super::placing::bring_back;
 use super::run::Run;
 use super::telling::teller;
 use crate::desired::{desired, nothing, policy};
-use crate::handoff::{ChangeSet, Desired, Handoff, HealthReport, Stopped};
+use crate::handoff::{ChangeSet, Desired, Handoff, HealthReport, RolledBack, Stopped};
 use crate::receipts::{issue, release_of};
 use crate::site_secrets;
-use crate::store::products::ReleaseRef;
+use crate::store::products::{ReleaseRef, Returning};
 
 /// What went wrong.
 pub(super) struct Trouble {
@@ -90,17 +90,20 @@ impl Coded for Unsettled {
 /// Does what the release's policy says and returns what to tell.
 pub(super) async fn fail<H: Handoff>(run: &mut Run<'_>, handoff: &H, trouble: Trouble) -> Failure {
     match going_back(run, &trouble) {
-        Ok(previous) => match roll_back(run, handoff, trouble, previous).await {
-            Ok(unsettled) => unsettled.into(),
-            Err(failure) => failure,
-        },
+        Ok(_) => {
+            let returning = Returning { reasons: trouble.reasons, by_hand: false };
+            match go_back(run, handoff, returning, &trouble.health).await {
+                Ok(Returned::Back(unsettled) | Returned::Stuck(unsettled)) => unsettled.into(),
+                Err(failure) => failure,
+            }
+        }
         Err(why) => halt(run, handoff.name(), trouble, why).map_or_else(|failure| failure, Failure::from),
     }
 }
 
 /// What to go back to (`None`: to nothing), or why not to.
 fn going_back(run: &Run<'_>, trouble: &Trouble) -> Result<Option<ReleaseRef>, Option<&'static str>> {
-    let rollout = &run.vouched.release.rollout;
+    let rollout = &run.manifest.rollout;
     if trouble.already_current {
         return Err(Some("it was the confirmed release before this run: there is nothing to go back from"));
     }
@@ -132,13 +135,26 @@ fn halt(run: &mut Run<'_>, handoff: &'static str, trouble: Trouble, why: Option<
     Ok(Unsettled::Halted { product: run.product.product.clone(), version: run.release.version.clone(), reasons })
 }
 
-async fn roll_back<H: Handoff>(
+/// How going back ended.
+pub(super) enum Returned {
+    /// The release before runs again.
+    Back(Unsettled),
+    /// Going back failed as well; everything is left as it is.
+    Stuck(Unsettled),
+}
+
+/// Takes the current release back, or goes on with that: the release before comes back from the store, what was newly made
+/// goes, and the receipt says why. That it is under way is on the disk before anything is touched.
+pub(super) async fn go_back<H: Handoff>(
     run: &mut Run<'_>,
     handoff: &H,
-    trouble: Trouble,
-    previous: Option<ReleaseRef>,
-) -> Result<Unsettled, Failure> {
+    returning: Returning,
+    health: &HealthReport,
+) -> Result<Returned, Failure> {
     run.steps.begin("rollback")?;
+    run.product.turn_back(returning.clone());
+    run.write_product()?;
+    let previous = run.product.previous.clone();
     // Before anything is applied: what is pulled by tag must be the release before, too.
     if let Some(previous) = &previous
         && let Err(error) = run.move_tags(previous).await
@@ -147,45 +163,73 @@ async fn roll_back<H: Handoff>(
             .push(format!("tags in the registry could not be moved back: {error}; the next install moves them"));
     }
     let (wanted, timeout) = before(run, previous.as_ref())?;
-    let policy = policy(&run.vouched.release);
+    let policy = policy(&run.manifest);
     let back = match bring_back(run, previous.as_ref()) {
         Ok(()) => handoff.rollback(&wanted, &policy, timeout, &mut teller(run.progress)).await,
         Err(failure) => Err(Stopped { failure, changes: ChangeSet::default() }),
     };
-    let (product, version) = (run.product.product.clone(), run.release.version.clone());
-    let mut reasons = trouble.reasons;
-    let rolled_back = match back {
-        Ok(rolled_back) => rolled_back,
-        Err(stopped) => {
-            reasons.push(format!("going back failed: {}", stopped.failure));
-            run.steps.failed(&stopped.failure.to_string())?;
-            let mut draft = draft(run, Outcome::Failed, handoff.name(), &trouble.changes, &trouble.health);
-            draft.reasons = reasons.clone();
-            issue(run.site, draft, run.clocks)?;
-            run.product.halt();
-            run.write_product()?;
-            return Ok(Unsettled::Stuck { product, version, reasons });
-        }
-    };
-    run.steps.end()?;
-    if !rolled_back.health.is_healthy() {
-        run.warnings.push(format!("what runs again is not healthy: {}", rolled_back.health.reasons().join("; ")));
+    match back {
+        Ok(back) => settle_back(run, handoff.name(), returning, previous, back),
+        Err(stopped) => stuck(run, handoff.name(), returning, stopped, health),
     }
-    let mut draft = draft(run, Outcome::RolledBack, handoff.name(), &rolled_back.changes, &rolled_back.health);
+}
+
+fn settle_back(
+    run: &mut Run<'_>,
+    handoff: &'static str,
+    returning: Returning,
+    previous: Option<ReleaseRef>,
+    back: RolledBack,
+) -> Result<Returned, Failure> {
+    run.steps.end()?;
+    if !back.health.is_healthy() {
+        run.warnings.push(format!("what runs again is not healthy: {}", back.health.reasons().join("; ")));
+    }
+    let Returning { reasons, by_hand } = returning;
+    let (product, version) = (run.product.product.clone(), run.release.version.clone());
+    let mut draft = draft(run, Outcome::RolledBack, handoff, &back.changes, &back.health);
+    if by_hand {
+        (draft.action, draft.outcome) = (Action::Rollback, Outcome::Applied);
+    }
     draft.reasons = reasons.clone();
     draft.now_current = previous.as_ref().map(|previous| release_of(&product, previous));
     issue(run.site, draft, run.clocks)?;
     run.product.rollback();
     run.write_product()?;
     run.progress.done();
-    Ok(Unsettled::RolledBack { product, version, to: previous.map(|previous| previous.version), reasons })
+    let to = previous.map(|previous| previous.version);
+    Ok(Returned::Back(Unsettled::RolledBack { product, version, to, reasons }))
+}
+
+fn stuck(
+    run: &mut Run<'_>,
+    handoff: &'static str,
+    returning: Returning,
+    stopped: Stopped,
+    health: &HealthReport,
+) -> Result<Returned, Failure> {
+    run.steps.failed(&stopped.failure.to_string())?;
+    // Nobody can say how it stands: it is under way still, and running again goes on with it.
+    if AWAY.contains(&stopped.failure.code()) {
+        return Err(stopped.failure);
+    }
+    let Returning { mut reasons, by_hand } = returning;
+    reasons.push(format!("going back failed: {}", stopped.failure));
+    let mut draft = draft(run, Outcome::Failed, handoff, &stopped.changes, health);
+    draft.action = if by_hand { Action::Rollback } else { Action::Activate };
+    draft.reasons = reasons.clone();
+    issue(run.site, draft, run.clocks)?;
+    run.product.halt();
+    run.write_product()?;
+    let (product, version) = (run.product.product.clone(), run.release.version.clone());
+    Ok(Returned::Stuck(Unsettled::Stuck { product, version, reasons }))
 }
 
 /// The desired state of the release before, from the store, and how long it may take to become healthy.
 fn before(run: &Run<'_>, previous: Option<&ReleaseRef>) -> Result<(Desired, Duration), Failure> {
     let Some(previous) = previous else {
-        let rollout = &run.vouched.release.rollout;
-        return Ok((nothing(&run.vouched.release), Duration::from_secs(rollout.health_timeout)));
+        let rollout = &run.manifest.rollout;
+        return Ok((nothing(&run.manifest), Duration::from_secs(rollout.health_timeout)));
     };
     let release = run.site.store.read_release(&previous.digest)?;
     let blobs = run.site.store.blobs()?;

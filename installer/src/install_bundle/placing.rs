@@ -10,14 +10,14 @@ use crate::store::products::ReleaseRef;
 
 /// Plans the files of the release, with everything that may refuse them.
 pub(super) fn plan(run: &mut Run<'_>) -> Result<FilesPlan, Failure> {
-    let plan = files::plan(run.site, &run.domain, &run.vouched.release, 0)?;
+    let plan = files::plan(run.site, &run.domain, &run.manifest, 0)?;
     run.warnings.extend(plan.warnings.iter().cloned());
     Ok(plan)
 }
 
 /// Places them, and looks after the services that depend on them.
 pub(super) fn place(run: &mut Run<'_>, plan: FilesPlan) -> Result<(), Failure> {
-    let services = run.vouched.release.services.clone();
+    let services = run.manifest.services.clone();
     if plan.is_empty() && services::is_idle(run.site, (&run.domain, &run.product.product), &services)? {
         return Ok(());
     }

@@ -1,14 +1,16 @@
-//! One run of an install: what it works on, and what it has found out so far.
+//! One run: what it works on, and what it has found out so far. It begins with a release that a bundle brought, or with
+//! one that was staged before.
 
 use consign_format::Name;
-use consign_format::trust::chain::Vouched;
+use consign_format::receipt::ByteCounts;
+use consign_format::release::ReleaseManifest;
 use consign_terminal::Progress;
 
+use super::Means;
 use super::steps::Steps;
-use crate::admit::Admission;
 use crate::clock::Clocks;
 use crate::files::FileChange;
-use crate::load::Loaded;
+use crate::gates::Gates;
 use crate::site::Site;
 use crate::site_registry::{SiteRegistry, SiteRegistryError};
 use crate::store::StoreError;
@@ -18,10 +20,10 @@ use crate::store::products::{ProductState, ReleaseRef};
 pub(super) struct Run<'a> {
     pub(super) site: &'a mut Site,
     pub(super) domain: Name,
-    pub(super) vouched: Vouched,
+    pub(super) manifest: ReleaseManifest,
     pub(super) release: ReleaseRef,
     pub(super) product: ProductState,
-    pub(super) loaded: Loaded,
+    pub(super) bytes: ByteCounts,
     pub(super) files: Vec<FileChange>,
     pub(super) warnings: Vec<String>,
     pub(super) steps: Steps<'a>,
@@ -29,43 +31,41 @@ pub(super) struct Run<'a> {
     pub(super) progress: &'a dyn Progress,
     /// The registry that the site already has, where it has one.
     pub(super) registry: Option<&'a SiteRegistry<'a>>,
+    pub(super) gates: &'a Gates,
 }
 
 impl<'a> Run<'a> {
     pub(super) fn begin(
         site: &'a mut Site,
-        domain: Name,
-        vouched: Vouched,
-        product: Option<ProductState>,
-        admission: Admission,
-        clocks: &'a Clocks,
-        progress: &'a dyn Progress,
+        product: ProductState,
+        release: ReleaseRef,
+        manifest: ReleaseManifest,
+        means: Means<'a>,
     ) -> Result<Self, StoreError> {
-        let name = vouched.approval.product.clone();
-        let release = ReleaseRef {
-            digest: vouched.release_digest,
-            version: vouched.approval.version.clone(),
-            sequence: vouched.approval.sequence,
-            line: vouched.approval.line.clone(),
-            bundle: vouched.bundle_id,
-        };
-        let product = product.unwrap_or_else(|| ProductState::new(domain.clone(), name.clone()));
-        let steps = Steps::new(&site.store, name, release.digest, clocks)?;
-        let warnings = admission.warnings;
+        let Means { clocks, progress, registry, gates } = means;
+        let steps = Steps::new(&site.store, product.product.clone(), release.digest, clocks)?;
+        let (bytes, files, warnings) = (ByteCounts::default(), Vec::new(), Vec::new());
+        let domain = product.domain.clone();
         Ok(Run {
             site,
             domain,
-            vouched,
+            manifest,
             release,
             product,
-            loaded: Loaded::default(),
-            files: Vec::new(),
+            bytes,
+            files,
             warnings,
             steps,
             clocks,
             progress,
-            registry: None,
+            registry,
+            gates,
         })
+    }
+
+    /// The latest signed time that the site has seen.
+    pub(super) fn floor(&self) -> u64 {
+        self.site.domains.get(&self.domain).map_or(0, |state| state.time_floor)
     }
 
     /// Puts the product's state on the disk.

@@ -59,6 +59,11 @@ impl<'a> Steps<'a> {
         self.close(Mark::Failed, Some(why.to_owned()))
     }
 
+    /// The next step may not begin, for this reason.
+    pub(super) fn waits(&mut self, why: &str) -> Result<(), StoreError> {
+        self.write("gates", Mark::Failed, Some(why.to_owned()))
+    }
+
     /// Adds a phase that was timed elsewhere.
     pub(super) fn phase(&mut self, phase: Phase) {
         self.phases.push(phase);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use consign_format::trust::chain::Vouched;
-use consign_format::trust::document::Floor;
+use consign_format::trust::document::{Floor, Root};
 use consign_format::trust::roots::RootChain;
 use consign_format::{Digest, Name};
 use serde::{Deserialize, Serialize};
@@ -117,6 +117,15 @@ impl DomainState {
         let files: Vec<Vec<u8>> = self.roots.iter().map(|root| root.clone().into_bytes()).collect();
         RootChain::restore(&files)
             .map_err(|error| StoreError::damaged(DomainState::file(store, &self.domain), error.to_string()))
+    }
+
+    /// The root of a version, if the site has it.
+    pub(crate) fn root_at(&self, store: &Store, version: u64) -> Result<Option<Root>, StoreError> {
+        let later = usize::try_from(self.chain(store)?.root().version.saturating_sub(version)).unwrap_or(usize::MAX);
+        let files = self.roots.iter().map(|root| root.clone().into_bytes());
+        let files: Vec<Vec<u8>> = files.take(self.roots.len().saturating_sub(later)).collect();
+        let chain = RootChain::restore(&files);
+        Ok(chain.ok().map(|chain| chain.root().clone()).filter(|root| root.version == version))
     }
 
     /// Takes a longer chain. A floor that says `reset` sets the product's counter back; the floor itself guards

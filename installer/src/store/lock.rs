@@ -41,11 +41,30 @@ pub fn take(store: &Store) -> Result<Lock, StoreError> {
     Err(StoreError::Busy { dir: store.dir().to_owned() })
 }
 
+/// Whether a run has the lock now. Where nothing was ever changed, none has.
+pub fn is_held(store: &Store) -> Result<bool, StoreError> {
+    let path = store.dir().join("lock");
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(OFlags::NOFOLLOW.bits() as i32);
+    let file = match options.open(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        // Who may not open it can't know; what the journal says counts then.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(false),
+        other => other.map_err(|source| DurableError::io(Step::Read, &path, source))?,
+    };
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(error) if error == rustix::io::Errno::WOULDBLOCK => Ok(true),
+        Err(error) => Err(DurableError::io(Step::Read, &path, error).into()),
+    }
+}
+
 /// Removes the drafts of small files; those of blobs are removed by who opens the blobs.
 fn remove_drafts(store: &Store) -> Result<(), StoreError> {
     let dir = store.dir();
-    let mut folders: Vec<_> =
-        ["trust", "trust/domains", "repositories", "releases", "receipts", "journal"].map(|name| dir.join(name)).into();
+    let mut folders: Vec<_> = ["", "trust", "trust/domains", "repositories", "releases", "receipts", "journal"]
+        .map(|name| dir.join(name))
+        .into();
     folders.extend(store.config_file().parent().map(ToOwned::to_owned));
     for by_domain in ["products", "files/placed", "files/units"] {
         if let Ok(domains) = std::fs::read_dir(dir.join(by_domain)) {
@@ -71,7 +90,7 @@ mod tests {
         for place in by_domain {
             consign_registry::durable::create_dir(&store.dir().join(place), 0o755).unwrap();
         }
-        let places = [&by_domain[..], &["trust", "trust/domains", "repositories", "releases", "receipts"]].concat();
+        let places = [&by_domain[..], &["", "trust", "trust/domains", "repositories", "releases", "receipts"]].concat();
         for place in &places {
             std::fs::write(store.dir().join(place).join(".draft-1-2"), "half").unwrap();
             std::fs::write(store.dir().join(place).join("kept"), "whole").unwrap();

@@ -3,6 +3,7 @@
 //! The transitions are pure and stand in one place, so that a power cut between two of them leaves a state that
 //! has a name. Nothing else writes these fields.
 
+use consign_format::receipt::{ByteCounts, Phase};
 use consign_format::{Digest, Name};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,37 @@ pub struct Current {
     pub confirmed: bool,
 }
 
+/// A release that is complete here and waits to be activated, with what its activation has to know of how it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Staged {
+    /// The release.
+    pub release: ReleaseRef,
+    /// The version of the root under which its approval was checked.
+    pub root: u64,
+    /// When, by the site's clock: seconds since 1970.
+    pub at: u64,
+    /// The phases so far, for the receipt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Phase>,
+    /// Bytes moved, for the receipt.
+    #[serde(default)]
+    pub bytes: ByteCounts,
+    /// What somebody should look at, for the receipt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// Going back is under way: a power cut must not turn it into another try of what failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Returning {
+    /// Why.
+    pub reasons: Vec<String>,
+    /// Whether a person asked for it.
+    pub by_hand: bool,
+}
+
 /// One product at this site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -51,22 +83,25 @@ pub struct ProductState {
     pub previous: Option<ReleaseRef>,
     /// What is complete here and was not activated yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub staged: Option<ReleaseRef>,
+    pub staged: Option<Staged>,
     /// What was tried, did not become healthy, and is not tried again unasked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<ReleaseRef>,
+    /// That the current release is being taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returning: Option<Returning>,
 }
 
 impl ProductState {
     /// A product of which nothing is here yet.
     pub fn new(domain: Name, product: Name) -> Self {
-        ProductState { domain, product, current: None, previous: None, staged: None, failed: None }
+        ProductState { domain, product, current: None, previous: None, staged: None, failed: None, returning: None }
     }
 
     /// stage: the release is complete here. The current one stays what it is.
-    pub fn stage(&mut self, release: ReleaseRef) {
-        let is_current = self.current.as_ref().is_some_and(|current| current.release.digest == release.digest);
-        self.staged = (!is_current).then_some(release);
+    pub fn stage(&mut self, staged: Staged) {
+        let is_current = self.current.as_ref().is_some_and(|current| current.release.digest == staged.release.digest);
+        self.staged = (!is_current).then_some(staged);
     }
 
     /// activate: previous := the confirmed current, current := staged, unconfirmed.
@@ -74,7 +109,8 @@ impl ProductState {
     /// Without anything staged the current one is activated again: an install that was cut off, or a repair.
     /// An unconfirmed current is no previous: what was confirmed before it stays.
     pub fn activate(&mut self) {
-        let Some(release) = self.staged.take() else { return };
+        let Some(Staged { release, .. }) = self.staged.take() else { return };
+        self.returning = None;
         let before = self.current.replace(Current { release, confirmed: false });
         if let Some(before) = before.filter(|before| before.confirmed) {
             self.previous = Some(before.release);
@@ -89,8 +125,17 @@ impl ProductState {
         }
     }
 
+    /// The current release is about to be taken back.
+    pub fn turn_back(&mut self, returning: Returning) {
+        if let Some(current) = &mut self.current {
+            current.confirmed = false;
+            self.returning = Some(returning);
+        }
+    }
+
     /// rollback: current := previous, confirmed; failed := the bad one.
     pub fn rollback(&mut self) {
+        self.returning = None;
         let bad = self.current.take().map(|current| current.release);
         self.current = self.previous.take().map(|release| Current { release, confirmed: true });
         self.failed = bad;
@@ -98,6 +143,7 @@ impl ProductState {
 
     /// halt: the bad one stays current, unconfirmed, and is remembered.
     pub fn halt(&mut self) {
+        self.returning = None;
         self.failed = self.current.as_ref().map(|current| current.release.clone());
     }
 
@@ -109,7 +155,14 @@ impl ProductState {
     /// Every release whose content must stay.
     pub fn held(&self) -> impl Iterator<Item = &ReleaseRef> {
         let current = self.current.as_ref().map(|current| &current.release);
-        current.into_iter().chain(&self.previous).chain(&self.staged)
+        let staged = self.staged.as_ref().map(|staged| &staged.release);
+        current.into_iter().chain(&self.previous).chain(staged)
+    }
+
+    /// The release that waits to be activated: what is staged, or a current one whose activation did not end.
+    pub fn waiting(&self) -> Option<&ReleaseRef> {
+        let cut_off = self.current.as_ref().filter(|current| !current.confirmed).map(|current| &current.release);
+        self.staged.as_ref().map(|staged| &staged.release).or(cut_off)
     }
 }
 
@@ -171,6 +224,11 @@ mod tests {
         ReleaseRef { digest, version: sequence.to_string(), sequence, line: None, bundle: digest }
     }
 
+    fn staged(sequence: u64) -> Staged {
+        let (phases, bytes, warnings) = (Vec::new(), ByteCounts::default(), Vec::new());
+        Staged { release: release(sequence), root: 1, at: 0, phases, bytes, warnings }
+    }
+
     fn product() -> ProductState {
         ProductState::new("d".parse().unwrap(), "p".parse().unwrap())
     }
@@ -181,7 +239,12 @@ mod tests {
         let current = state.current.as_ref().map_or("-".to_owned(), |current| {
             format!("{}{}", current.release.sequence, if current.confirmed { "" } else { "!" })
         });
-        format!("{current} {} {} {}", one(&state.previous), one(&state.staged), one(&state.failed))
+        format!(
+            "{current} {} {} {}",
+            one(&state.previous),
+            one(&state.staged.as_ref().map(|staged| staged.release.clone())),
+            one(&state.failed)
+        )
     }
 
     #[test]
@@ -189,26 +252,26 @@ mod tests {
         let mut state = product();
         let mut story = Vec::new();
         let mut then = |state: &ProductState| story.push(show(state));
-        state.stage(release(1));
+        state.stage(staged(1));
         then(&state);
         state.activate();
         then(&state);
         state.confirm();
         then(&state);
-        state.stage(release(2));
+        state.stage(staged(2));
         state.activate();
         then(&state);
         state.rollback();
         then(&state);
-        state.stage(release(3));
+        state.stage(staged(3));
         state.activate();
         // A power cut, then a newer release instead: what was confirmed stays the previous one.
-        state.stage(release(4));
+        state.stage(staged(4));
         state.activate();
         then(&state);
         state.halt();
         then(&state);
-        state.stage(release(4));
+        state.stage(staged(4));
         state.activate();
         state.confirm();
         then(&state);
@@ -218,7 +281,7 @@ mod tests {
     #[test]
     fn a_first_release_that_fails_leaves_nothing_current() {
         let mut state = product();
-        state.stage(release(1));
+        state.stage(staged(1));
         state.activate();
         state.rollback();
         assert_eq!(show(&state), "- - - 1");
@@ -230,7 +293,7 @@ mod tests {
         let store = Store::at(root.path());
         store.create().unwrap();
         let mut state = product();
-        state.stage(release(1));
+        state.stage(staged(1));
         store.write_product(&state).unwrap();
         assert_eq!(store.products().unwrap(), [state.clone()]);
         let other: Name = "other".parse().unwrap();

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use consign_format::error::{Code, Coded, Failure, codes};
 use consign_installer::files::{Is, status};
+use consign_installer::gates::Gates;
 use consign_installer::handoff::{
     ChangeSet, Desired, GoAhead, Handoff, HealthReport, ObjectKey, OnEvent, Plan, Policy, RolledBack, Stopped,
     Unhealthy,
 };
-use consign_installer::install_bundle::{Finished, Order, install_bundle};
+use consign_installer::install_bundle::{Finished, Means, Order, Until, install_bundle};
 use consign_installer::services::{ServiceManager, Systemctl};
 use consign_installer::site::Site;
 use consign_terminal::Silent;
@@ -110,7 +111,7 @@ impl Machine {
     }
 
     pub fn rehearse(&self, draft: &Draft) -> Result<Finished, Failure> {
-        self.order(draft, Order { dry_run: true, ..Order::default() })
+        self.order(draft, Order { until: Until::Planned, ..Order::default() })
     }
 
     fn order(&self, draft: &Draft, order: Order) -> Result<Finished, Failure> {
@@ -120,7 +121,9 @@ impl Machine {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let clocks = clocks(self.site.now);
         let connect = async || Ok(self.cluster.clone());
-        runtime.block_on(install_bundle(&mut site, &path, order, &clocks, &Silent, None, connect))
+        let gates = Gates::open(self.site.store());
+        let means = Means { clocks: &clocks, progress: &Silent, registry: None, gates: &gates };
+        runtime.block_on(install_bundle(&mut site, &path, order, means, connect))
     }
 
     pub fn open(&self) -> Site {

@@ -10,9 +10,10 @@ use consign_format::trust::keys::{PublicKey, SecretKey, Signer, key_id, sign};
 use consign_format::trust::site_secrets::SiteSecrets;
 use consign_installer::admit::Ask;
 use consign_installer::clock::Clocks;
+use consign_installer::gates::Gates;
 use consign_installer::handoff::Handoff;
 use consign_installer::handoff::export::Export;
-use consign_installer::install_bundle::{Finished, Order, install_bundle};
+use consign_installer::install_bundle::{Finished, Means, Order, install_bundle};
 use consign_installer::site::{Enrolment, Site, enrol};
 use consign_installer::store::Store;
 use consign_installer::store::products::ProductState;
@@ -112,7 +113,7 @@ impl TestSite {
     }
 
     pub fn retry(&self, draft: &Draft) -> Result<Finished, Failure> {
-        self.install_bytes(&draft.bundle(), Order { ask: Ask { retry: true, ..Ask::default() }, dry_run: false })
+        self.install_bytes(&draft.bundle(), Order { ask: Ask { retry: true, ..Ask::default() }, ..Order::default() })
     }
 
     pub fn install_bytes(&self, bytes: &[u8], order: Order) -> Result<Finished, Failure> {
@@ -136,7 +137,9 @@ impl TestSite {
         let mut site = Site::open_exclusive(self.store())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let clocks = clocks(self.now);
-        runtime.block_on(install_bundle(&mut site, path, order, &clocks, &Silent, None, async || Ok(handoff)))
+        let gates = Gates::open(self.store());
+        let means = Means { clocks: &clocks, progress: &Silent, registry: None, gates: &gates };
+        runtime.block_on(install_bundle(&mut site, path, order, means, async || Ok(handoff)))
     }
 
     pub fn product(&self) -> ProductState {
