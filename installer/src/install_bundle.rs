@@ -66,7 +66,7 @@ pub async fn install_bundle<H: Handoff>(
 ) -> Result<Finished, Failure> {
     let verifying = steps::Timer::start("verify", clocks);
     let medium = open(path)?.readable_by(site)?;
-    let (end, attestation) = (medium.end(), scan::beside(&medium));
+    let (end, reach, attestation) = (medium.end(), medium.reach(), scan::beside(&medium));
     let opened = OpenedBundle::open(medium, Limits::DEFAULT)?;
     let (domain, roots) = site.follow(opened.roots())?;
     if !order.dry_run {
@@ -103,7 +103,7 @@ pub async fn install_bundle<H: Handoff>(
     run.steps.phase(verifying.stop(clocks));
     run.steps.begin("load")?;
     progress.phase("loading", Amount::Bytes(supply.bytes));
-    run.loaded = load(payload, &supply, &blobs, progress)?;
+    run.loaded = load(payload, (&supply, &run.vouched.carriage, &reach), &blobs, progress)?;
     let desired = stage::stage(&mut run, &blobs).await?;
     run.steps.end()?;
     activate::activate(&mut run, &handoff, &desired).await
@@ -143,6 +143,10 @@ pub(crate) fn effective_now(site: &Site, domain: &Name, clocks: &Clocks) -> Stri
 /// grow: it is one number. That it could not be written is no reason to hide why the bundle was refused.
 pub fn count_refusal(site: &Site, failure: &Failure) {
     use consign_format::Exit;
+    // A disc of several was read, and the next one is wanted.
+    if failure.code() == consign_format::error::codes::VOLUME_MISSING {
+        return;
+    }
     let failed_before = failure.code() == consign_format::error::codes::FAILED_BEFORE;
     let refused = failed_before
         || matches!(

@@ -126,20 +126,17 @@ fn check_head(volume: &mut (impl Read + Seek), hint: &Hint) -> Result<(), Volume
     }
 }
 
-/// What a volume's head claims to be the head of, in words; not one byte of it is believed.
+/// What a volume claims to be of, in words; not one byte of it is believed.
 pub fn claims(volume: &mut (impl Read + Seek), hint: &Hint) -> String {
-    let Hint { number, of, .. } = hint;
     let mut release = || {
         volume.seek(SeekFrom::Start(FRONT_LENGTH)).ok()?;
         let head = OpenedBundle::open(volume.take(hint.boundary), Limits::DEFAULT).ok()?.read_head().ok()?;
         ReleaseManifest::parse(&head.documents()[4]).ok()
     };
     let told = |release: ReleaseManifest| format!("{} {}", release.product, release.version);
-    let id = &hint.head.hex()[..12];
-    match release() {
-        Some(release) => format!("volume {number} of {of} of {} (head {id})", told(release)),
-        None => format!("volume {number} of {of} of another bundle (head {id})"),
-    }
+    // Two heads of one release differ by who has signed.
+    let id = hint.head.hex().chars().take(12).collect::<String>();
+    format!("{} (head {id})", release().map_or("a bundle".to_owned(), told))
 }
 
 /// The digest by which volumes of an encrypted bundle are told: of its first bytes.

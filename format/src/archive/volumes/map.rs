@@ -81,6 +81,11 @@ impl Map {
         self.hints.keys().copied()
     }
 
+    /// The first volume that was looked at: the bundle it is of is the wanted one.
+    pub fn wanted(&self) -> &Hint {
+        &self.wanted
+    }
+
     /// Of how many volumes the bundle is.
     pub fn of(&self) -> u64 {
         self.wanted.of
