@@ -19,10 +19,12 @@ pub struct Reach(Option<Map>);
 
 /// What is still to be brought.
 #[derive(Debug, thiserror::Error)]
-#[error("{blobs} blobs of the release are not here yet; {} of {} {}", list(.missing), missing[0].of, if *.is_cut { "hold them, and a part of one lies in a volume that was read" } else { "hold them" })]
+#[error("{blobs} blobs of the release are not here yet, and lie in {} of {}", list(.missing), of)]
 pub struct ToBring {
     /// The volumes that hold them, those in a row together; at least one.
     missing: Vec<MissingVolumes>,
+    /// Of how many.
+    of: u64,
     /// How many blobs.
     blobs: usize,
     /// Whether one of them was cut, and begins or ends in a volume that was here.
@@ -92,7 +94,7 @@ impl Reach {
     pub fn to_bring(&self, wanted: &BTreeSet<Digest>, carriage: &Carriage) -> Option<ToBring> {
         let map = self.0.as_ref()?;
         let plan = place(carriage.boundary, &carriage.members).ok()?;
-        let mut to_bring = ToBring { missing: Vec::new(), blobs: 0, is_cut: false };
+        let mut to_bring = ToBring { missing: Vec::new(), of: map.of(), blobs: 0, is_cut: false };
         let ends = plan.places.iter().skip(1).map(|next| next.header).chain([plan.end]);
         for ((member, placed), end) in carriage.members.iter().zip(&plan.places).zip(ends) {
             let digest = match Place::parse(&member.name) {
