@@ -20,7 +20,7 @@ enum Stored {
     /// In one file.
     Whole(Overlaid<File>),
     /// In volumes.
-    Volumes(Joined<File>),
+    Volumes(Box<Joined<File>>),
 }
 
 /// A bundle as it lies there; counts what is read for whoever shows progress.
@@ -43,7 +43,7 @@ impl<'a> Counted<'a> {
             false if volumes::is_volume(&opened) => volumes::open(path)?,
             false => return Ok(Counted { stored: Stored::Whole(file(path)?), path: path.to_owned(), progress }),
         };
-        Ok(Counted { stored: Stored::Volumes(found.joined), path: found.bundle, progress })
+        Ok(Counted { stored: Stored::Volumes(Box::new(found.joined)), path: found.bundle, progress })
     }
 
     /// The length of the bundle.

@@ -36,7 +36,7 @@ enum Source {
 /// The bytes as they lie there: in one file, or in volumes.
 enum Stored {
     Whole(Bounded),
-    Volumes(Joined<File>),
+    Volumes(Box<Joined<File>>),
 }
 
 /// Where a bundle on a block device ends: a device goes on behind it, and what lies there is nobody's. A file has its
@@ -74,7 +74,7 @@ impl Medium {
     /// A bundle in volumes; `path` is where it would lie if it were whole.
     pub(crate) fn of_volumes(joined: Joined<File>, path: PathBuf) -> Self {
         let end = End { is_device: false, at: Rc::new(Cell::new(u64::MAX)) };
-        Medium { source: Source::Plain(Stored::Volumes(joined)), path, at: 0, end }
+        Medium { source: Source::Plain(Stored::Volumes(Box::new(joined))), path, at: 0, end }
     }
 
     /// Where it lies.

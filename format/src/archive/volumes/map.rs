@@ -76,11 +76,6 @@ impl Map {
         self.hints.insert(hint.number, hint);
     }
 
-    /// The numbers of the volumes that are here.
-    pub fn numbers(&self) -> impl Iterator<Item = u64> {
-        self.hints.keys().copied()
-    }
-
     /// The first volume that was looked at: the bundle it is of is the wanted one.
     pub fn wanted(&self) -> &Hint {
         &self.wanted
