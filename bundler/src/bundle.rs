@@ -13,11 +13,12 @@ use consign_format::trust::chain::Vouched;
 use consign_format::trust::roots::RootChain;
 use consign_format::{Digest, Limits};
 use consign_registry::manifest::{Manifest, Pointers};
+use consign_registry::volumes::VolumesError;
 use consign_sealed::SiteKey;
 use consign_terminal::progress::Progress;
 use serde_json::Value;
 
-use crate::medium::Medium;
+use crate::medium::{Counted, Medium};
 
 pub mod kept;
 
@@ -59,6 +60,9 @@ pub enum BundleError {
     /// What was signed is not whole.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// Its volumes cannot be put together.
+    #[error(transparent)]
+    Volumes(#[from] VolumesError),
 }
 
 impl Coded for BundleError {
@@ -69,12 +73,14 @@ impl Coded for BundleError {
             BundleError::Missing { .. } => codes::MEMBER_MISSING,
             BundleError::State(_) => codes::OBJECT_MALFORMED,
             BundleError::Archive(error) => error.code(),
+            BundleError::Volumes(error) => error.code(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             BundleError::Archive(error) => error.hint(),
+            BundleError::Volumes(error) => error.hint(),
             _ => None,
         }
     }
@@ -100,13 +106,12 @@ pub struct Announced<R> {
     pub release: Option<UntrustedBundle<R>>,
 }
 
-/// Returns the length of a bundle.
+/// Returns the length of a bundle; of one in volumes, of what they are the volumes of.
 ///
 /// # Errors
-/// [`BundleError::Io`].
+/// [`BundleError::Io`]; what is wrong with its volumes.
 pub fn length(path: &Path) -> Result<u64, BundleError> {
-    let metadata = std::fs::metadata(path);
-    Ok(metadata.map_err(|source| BundleError::Io { path: path.to_owned(), source })?.len())
+    Counted::open(path, &consign_terminal::Silent)?.length()
 }
 
 /// Opens a plain bundle and lets its head be vouched for, in the order of TRUST §3 as far as it needs no site.

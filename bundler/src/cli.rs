@@ -29,12 +29,14 @@ mod grant;
 mod identity;
 mod init;
 mod inspect;
+mod join;
 mod keys;
 mod lock_command;
 mod one_line;
 mod secret;
 mod signing;
 mod site;
+mod split;
 mod statement;
 mod trust;
 mod unpack;
@@ -90,6 +92,10 @@ pub enum Command {
     Keys(keys::Args),
     /// Encrypt a finished bundle to sites
     Encrypt(encrypt::Args),
+    /// Cut a finished bundle into volumes that fit a medium
+    Split(split::Args),
+    /// Put a bundle together from its volumes
+    Join(join::Args),
     /// Encrypt Secrets to one site, as a statement that `consign carry` takes there
     Secret(secret::Args),
     /// Write a bundle of metadata alone: roots, site records, grants
@@ -139,6 +145,8 @@ async fn dispatch(command: Command, world: &World<'_>) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(&args, world).await,
         Command::Export(args) => export::run(&args, world),
         Command::Encrypt(args) => encrypt::run(&args, world),
+        Command::Split(args) => split::run(&args, world),
+        Command::Join(args) => join::run(&args, world),
         Command::Secret(args) => secret::run(&args, world),
         Command::Carry(args) => carry::run(&args, world),
         Command::Grant(args) => grant::run(&args, world),

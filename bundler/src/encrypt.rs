@@ -2,11 +2,9 @@
 //!
 //! The file gets its name when the last byte was found to be the signed one; until then there is none.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::Seek as _;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::trust::roots::RootChain;
@@ -18,6 +16,7 @@ use consign_terminal::progress::Progress;
 
 use crate::bundle::{self, Trust};
 use crate::medium::Medium;
+use crate::tee::Sink;
 
 /// Somebody to encrypt to.
 #[derive(Debug, Clone)]
@@ -113,8 +112,7 @@ pub fn encrypt(
     output: &Path,
     progress: &dyn Progress,
 ) -> Result<Encrypted, Failure> {
-    let sink = Rc::new(RefCell::new(Sink::Holding(Vec::new())));
-    let tee = Tee { source: open_plain(path, progress)?, sink: Rc::clone(&sink) };
+    let (tee, sink) = Sink::behind(open_plain(path, progress)?);
     let open = bundle::vouch(tee, trust)?;
     let recipients = resolve(to, &open.roots)?;
     let vouched = &open.verified.vouched;
@@ -127,14 +125,15 @@ pub fn encrypt(
         bytes: 0,
     };
     let draft = Draft::create(&Folder::open(&parent_of(output))?, 0o644)?;
-    sink.borrow_mut().begin(draft, &recipients).map_err(|error| unwritten(output, error))?;
+    sink.borrow_mut().begin(|head| seal(draft, &recipients, &head)).map_err(|error| unwritten(output, error))?;
     let read = open.read_all();
-    let sink = sink.replace(Sink::Holding(Vec::new()));
+    let sink = Sink::take(&sink);
     // A read also fails where what was read cannot be written; then that is the reason to tell.
-    if !matches!(sink, Sink::Failed(_)) {
+    if !sink.has_failed() {
         read?;
     }
-    let mut draft = sink.end(output)?;
+    let failed = |source| DurableError::io(Step::Write, output, source);
+    let mut draft = sink.end().and_then(Sealing::finish).map_err(failed)?;
     encrypted.bytes = draft.stream_position().map_err(|source| draft.error(Step::Write, source))?;
     draft.commit(output.file_name().unwrap_or_default(), Existing::Replace)?;
     Ok(encrypted)
@@ -189,67 +188,4 @@ fn resolve(to: &[To], roots: &RootChain) -> Result<BTreeSet<Recipient>, Failure>
         recipients.insert(record.recipient.as_deref().ok_or_else(unnamed)?.parse()?);
     }
     Ok(recipients)
-}
-
-/// Where the bytes go that were read.
-enum Sink {
-    /// The head, until it is vouched for.
-    Holding(Vec<u8>),
-    /// The encrypted bundle.
-    Sealing(Sealing<Draft>),
-    /// Writing has failed.
-    Failed(io::Error),
-}
-
-impl Sink {
-    /// What was held is the head; encrypts it, and from now on the payload.
-    fn begin(&mut self, draft: Draft, recipients: &BTreeSet<Recipient>) -> Result<(), SealedError> {
-        if let Sink::Holding(head) = self {
-            *self = Sink::Sealing(seal(draft, recipients, head)?);
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Sink::Holding(head) => head.extend_from_slice(bytes),
-            Sink::Sealing(sealing) => {
-                if let Err(error) = sealing.write_all(bytes) {
-                    *self = Sink::Failed(error);
-                    return Err(io::Error::other("the encrypted bundle cannot be written"));
-                }
-            }
-            Sink::Failed(_) => return Err(io::Error::other("the encrypted bundle cannot be written")),
-        }
-        Ok(())
-    }
-
-    fn end(self, output: &Path) -> Result<Draft, DurableError> {
-        let failed = |source| DurableError::io(Step::Write, output, source);
-        match self {
-            Sink::Sealing(sealing) => sealing.finish().map_err(failed),
-            Sink::Failed(source) => Err(failed(source)),
-            Sink::Holding(_) => Err(failed(io::Error::other("it was not begun"))),
-        }
-    }
-}
-
-/// Reads a bundle and hands on every byte. It cannot seek: what is passed by would be missing.
-struct Tee<'a> {
-    source: Medium<'a>,
-    sink: Rc<RefCell<Sink>>,
-}
-
-impl Read for Tee<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.source.read(buf)?;
-        self.sink.borrow_mut().take(&buf[..read])?;
-        Ok(read)
-    }
-}
-
-impl Seek for Tee<'_> {
-    fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
 }

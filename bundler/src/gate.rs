@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use consign_format::Limits;
+use consign_format::archive::volumes::Map;
 use consign_format::error::{Exit, Failure};
 use consign_registry::manifest::{Manifest, Pointers};
 use consign_terminal::{Amount, Progress, report_json};
@@ -44,7 +45,7 @@ pub fn examine(path: &Path, trust: &Trust, asked: &Asked<'_>, progress: &dyn Pro
     let tally = Tally { progress, read: AtomicU64::new(0) };
     let mut notes = Notes::new(path);
     match start(path, trust, asked, &tally) {
-        Ok((announced, open)) => {
+        Ok(Started { announced, open, volumes }) => {
             notes.passed(Kind::Trust, None, RootShown::of_chain(&announced.roots).text());
             if matches!(trust, Trust::Fingerprint(_)) {
                 notes.warning(LATER_UNSEEN);
@@ -52,7 +53,7 @@ pub fn examine(path: &Path, trust: &Trust, asked: &Asked<'_>, progress: &dyn Pro
             notes.report.bytes = bundle::length(path).ok();
             let statements = metadata::examine(&announced, &mut notes);
             match open {
-                Some(open) => examine_open(path, trust, open, asked, &tally, &mut notes),
+                Some(open) => examine_open(path, trust, (open, volumes), asked, &tally, &mut notes),
                 None => metadata::conclude(&announced.roots, &statements, asked, &mut notes),
             }
         }
@@ -69,20 +70,27 @@ pub fn examine(path: &Path, trust: &Trust, asked: &Asked<'_>, progress: &dyn Pro
 }
 
 /// What came before the release, and the release, if there is one: its head is vouched for.
-type Started<'a> = (Announced<Medium<'a>>, Option<Open<Medium<'a>>>);
+struct Started<'a> {
+    announced: Announced<Medium<'a>>,
+    open: Option<Open<Medium<'a>>>,
+    /// What lies in which volume, if it is in volumes.
+    volumes: Option<Map>,
+}
 
 fn start<'a>(path: &Path, trust: &Trust, asked: &Asked<'_>, tally: &'a Tally<'_>) -> Result<Started<'a>, Failure> {
     tally.phase("verifying", Amount::Bytes(bundle::length(path)?));
-    let mut announced = bundle::announce(Medium::open(path, asked.key, tally)?, trust)?;
+    let medium = Medium::open(path, asked.key, tally)?;
+    let volumes = medium.map();
+    let mut announced = bundle::announce(medium, trust)?;
     let roots = announced.roots.clone();
     let verified = announced.release.take().map(|release| release.verify(&roots)).transpose()?;
-    Ok((announced, verified.map(|verified| Open { verified, roots })))
+    Ok(Started { announced, open: verified.map(|verified| Open { verified, roots }), volumes })
 }
 
 fn examine_open(
     path: &Path,
     trust: &Trust,
-    open: Open<Medium<'_>>,
+    (open, volumes): (Open<Medium<'_>>, Option<Map>),
     asked: &Asked<'_>,
     tally: &Tally<'_>,
     notes: &mut Notes,
@@ -90,13 +98,17 @@ fn examine_open(
     let (vouched, roots) = (&open.verified.vouched, open.roots.clone());
     notes.report.head = Some(Head::of(vouched));
     notes.answered(asked.judge(vouched, &roots));
-    let release = vouched.release.clone();
+    let (release, carriage) = (vouched.release.clone(), vouched.carriage.clone());
+    let explain = |error| match (volumes, error) {
+        (Some(map), BundleError::Archive(error)) => map.explain(error, &carriage).into(),
+        (_, error) => Failure::from(error),
+    };
     let mut kept = Kept::default();
     kept.want_manifest(release.state, Limits::DEFAULT.state);
     if let Some(policy) = asked.policy {
         policy::judge::want(policy, &release.images, &mut kept);
     }
-    let read = open.read_all_keeping(&mut kept).map_err(Failure::from).and_then(|members| {
+    let read = open.read_all_keeping(&mut kept).map_err(explain).and_then(|members| {
         if kept.is_incomplete() {
             bundle::open_as(path, trust, asked.key, tally)?.read_only(&mut kept)?;
         }

@@ -18,12 +18,14 @@
 //! The reader makes each header anew from the name and the length and compares; so links, devices, pax and
 //! GNU extensions, modes, owners and times need no rule: they cannot be expressed (TRUST §3).
 
+mod error;
 pub mod front;
 pub mod head;
 pub mod header;
 pub mod payload;
 pub mod plan;
 mod source;
+pub mod volumes;
 
 /// The first member.
 pub const FORMAT_MEMBER: &str = "consign-format";

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use consign_format::archive::header;
 use consign_format::archive::plan::metadata_bundle;
+use consign_format::archive::volumes::{Hint, Shape, check_volume, cut};
 use consign_format::digest::Digest;
 use consign_format::release::{Restart, Service};
 use consign_format::trust::author::{self, Signers};
@@ -117,6 +118,17 @@ fn with_services(parts: &Parts) -> Vec<u8> {
     release.to_bytes().unwrap()
 }
 
+/// The hints of a bundle that is cut, one a line; what follows from the head is left to the target.
+fn hints(shape: Shape<'_>, size: u64) -> Vec<u8> {
+    let head = Digest::of(b"the head");
+    let line = |hint: &Hint| {
+        let json = String::from_utf8(canonical::to_vec(hint).unwrap()).unwrap();
+        json.replace(&head.to_string(), "#H")
+    };
+    let lines: Vec<String> = cut(shape, head, size).unwrap().iter().map(line).collect();
+    [b"\x01", lines.join("\n").as_bytes()].concat()
+}
+
 fn seeds() -> BTreeMap<String, Vec<u8>> {
     let parts = parts();
     let lines = lines(&parts);
@@ -151,6 +163,9 @@ fn seeds() -> BTreeMap<String, Vec<u8>> {
         ("state/layer", [&[1], layer.as_slice()].concat()),
         ("statement/record", site_record()),
         ("statement/grant", downgrade_grant()),
+        ("volume/raw", [&[0], kit::volumes::split(&parts.pack_small(), 71_680)[1].as_slice()].concat()),
+        ("volume/plain", hints(Shape::Plain { boundary: 65536, ends: &[66_560, 70_144, 76_800, 77_824] }, 71_680)),
+        ("volume/sealed", hints(Shape::Sealed { length: 150 * 512 + 65_536 }, 70_144)),
     ];
     seeds.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
 }
@@ -183,6 +198,7 @@ fn the_seeds_are_accepted() {
     receipt::verify(&seeds["receipt/signed"], &PublicKey::of(targets::key())).unwrap();
     enrolled().statement::<SiteRecord>("a record", &sealed(&seeds["statement/record"])).unwrap();
     enrolled().statement::<DowngradeGrant>("a grant", &sealed(&seeds["statement/grant"])).unwrap();
+    check_volume(&mut std::io::Cursor::new(&seeds["volume/raw"][1..])).unwrap();
 }
 
 #[test]

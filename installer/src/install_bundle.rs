@@ -120,7 +120,7 @@ async fn bring_in<'a, H: Handoff>(
     let dry_run = order.until == Until::Planned;
     let verifying = steps::Timer::start("verify", clocks);
     let medium = open(path)?.readable_by(site)?;
-    let (end, attestation) = (medium.end(), scan::beside(&medium));
+    let (end, reach, attestation) = (medium.end(), medium.reach(), scan::beside(&medium));
     let opened = OpenedBundle::open(medium, Limits::DEFAULT)?;
     let (domain, roots) = site.follow(opened.roots())?;
     if !dry_run {
@@ -159,7 +159,7 @@ async fn bring_in<'a, H: Handoff>(
     run.steps.phase(verifying.stop(clocks));
     run.steps.begin("load")?;
     progress.phase("loading", Amount::Bytes(supply.bytes));
-    run.bytes = load(payload, &supply, &blobs, progress)?;
+    run.bytes = load(payload, (&supply, &vouched.carriage, &reach), &blobs, progress)?;
     let desired = stage::stage(&mut run, &vouched, roots.root().version, &blobs).await?;
     run.steps.end()?;
     Ok(Arrived::Staged { run: Box::new(run), handoff, desired })
@@ -200,6 +200,10 @@ pub(crate) fn effective_now(site: &Site, domain: &Name, clocks: &Clocks) -> Stri
 /// grow: it is one number. That it could not be written is no reason to hide why the bundle was refused.
 pub fn count_refusal(site: &Site, failure: &Failure) {
     use consign_format::Exit;
+    // A disc of several was read, and the next one is wanted.
+    if failure.code() == consign_format::error::codes::VOLUME_MISSING {
+        return;
+    }
     let failed_before = failure.code() == consign_format::error::codes::FAILED_BEFORE;
     let refused = failed_before
         || matches!(

@@ -22,6 +22,7 @@ pub mod medium;
 pub mod nodes;
 pub mod open;
 pub mod pick;
+pub mod reach;
 pub mod receipts;
 pub mod scan;
 pub mod scrub;

@@ -8,7 +8,8 @@ use std::io::Read;
 use consign_format::Digest;
 use consign_format::archive::head::ArchiveError;
 use consign_format::archive::payload::{Content, Payload};
-use consign_format::carriage::{Member, Place};
+use consign_format::archive::volumes::VolumeError;
+use consign_format::carriage::{Carriage, Member, Place};
 use consign_format::error::{Code, Coded, codes};
 use consign_format::receipt::ByteCounts;
 use consign_registry::blobs::Bulk;
@@ -16,6 +17,7 @@ use consign_registry::{BlobError, BlobFolder};
 use consign_terminal::Progress;
 
 use crate::medium::Medium;
+use crate::reach::{Reach, ToBring};
 use crate::supply::Supply;
 
 /// Why loading stopped.
@@ -27,6 +29,12 @@ pub enum LoadError {
     /// The store cannot take it.
     #[error(transparent)]
     Blob(#[from] BlobError),
+    /// Its volumes are not as the signed head has it.
+    #[error("the volumes are not of this bundle")]
+    Volumes(#[from] VolumeError),
+    /// What could be reached is loaded; the rest is on volumes that are not here.
+    #[error(transparent)]
+    ToBring(ToBring),
 }
 
 impl Coded for LoadError {
@@ -34,6 +42,8 @@ impl Coded for LoadError {
         match self {
             LoadError::Archive(error) => error.code(),
             LoadError::Blob(error) => error.code(),
+            LoadError::Volumes(error) => error.code(),
+            LoadError::ToBring(error) => error.code(),
         }
     }
 
@@ -41,32 +51,43 @@ impl Coded for LoadError {
         match self {
             LoadError::Archive(error) => error.hint(),
             LoadError::Blob(error) => error.hint(),
+            LoadError::Volumes(error) => error.hint(),
+            LoadError::ToBring(error) => error.hint(),
         }
     }
 }
 
 /// Loads what is wanted and returns when it is on the disk and the end of the bundle was the exact one.
 ///
-/// Of an encrypted bundle that does not decrypt to its end nothing is kept.
+/// Of an encrypted bundle that does not decrypt to its end nothing is kept. Of volumes those that are here are loaded,
+/// and then it is said which others are wanted.
 pub fn load(
     payload: Payload<Medium>,
-    supply: &Supply,
+    (supply, carriage, reach): (&Supply, &Carriage, &Reach),
     blobs: &BlobFolder,
     progress: &dyn Progress,
 ) -> Result<ByteCounts, LoadError> {
-    let loaded = load_wanted(payload, supply, blobs, progress);
+    reach.check(carriage)?;
+    let loaded = load_wanted(payload, supply, reach, blobs, progress).map_err(|error| match error {
+        LoadError::Archive(error) => LoadError::Archive(reach.explain(error, carriage)),
+        other => other,
+    });
     if loaded.as_ref().is_err_and(|error| error.code() == codes::CANNOT_DECRYPT) {
         for digest in &supply.wanted {
             blobs.remove(digest)?;
         }
         blobs.sync()?;
     }
-    loaded
+    match reach.to_bring(&supply.wanted, carriage) {
+        Some(to_bring) if loaded.is_ok() => Err(LoadError::ToBring(to_bring)),
+        _ => loaded,
+    }
 }
 
 fn load_wanted(
     payload: Payload<Medium>,
     supply: &Supply,
+    reach: &Reach,
     blobs: &BlobFolder,
     progress: &dyn Progress,
 ) -> Result<ByteCounts, LoadError> {
@@ -74,7 +95,8 @@ fn load_wanted(
     blobs.remove_drafts()?;
     let mut bulk = blobs.bulk();
     let mut loaded = ByteCounts::default();
-    payload.each(|member, place, content| {
+    let within = |from, to| reach.is_within(from, to);
+    payload.each_within(within, |member, place, content| {
         let digest = match place {
             Place::Blob(digest) | Place::Packed(digest) if supply.wanted.contains(&digest) => digest,
             Place::Blob(_) | Place::Packed(_) => return content.skip().map_err(LoadError::from),
@@ -106,8 +128,8 @@ fn copied(
 ) -> Result<Option<()>, LoadError> {
     content.copy_with(|medium, length| {
         let (name, offset) = (|| member.name.clone(), medium.position());
-        let put = match medium.file() {
-            Some(file) => bulk.put_from_file(digest, length, file, offset),
+        let put = match medium.in_file(length) {
+            Some((file, at)) => bulk.put_from_file(digest, length, file, at),
             None => bulk.put(digest, length, medium.by_ref().take(length)),
         };
         match put {

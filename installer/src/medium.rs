@@ -12,10 +12,12 @@ use std::rc::Rc;
 use consign_format::archive::FORMAT_MEMBER;
 use consign_format::archive::front::Overlaid;
 use consign_format::archive::head::ArchiveError;
+use consign_format::archive::volumes::Joined;
 use consign_format::error::Failure;
 use consign_sealed::{Unsealed, is_sealed};
 
 use crate::open::OpenError;
+use crate::reach::Reach;
 use crate::site::Site;
 
 /// A bundle's file, open for reading.
@@ -27,8 +29,14 @@ pub struct Medium {
 }
 
 enum Source {
-    Plain(Bounded),
-    Sealed(Box<Unsealed<Bounded>>),
+    Plain(Stored),
+    Sealed(Box<Unsealed<Stored>>),
+}
+
+/// The bytes as they lie there: in one file, or in volumes.
+enum Stored {
+    Whole(Bounded),
+    Volumes(Box<Joined<File>>),
 }
 
 /// Where a bundle on a block device ends: a device goes on behind it, and what lies there is nobody's. A file has its
@@ -60,7 +68,13 @@ impl Medium {
     pub(crate) fn new(file: Overlaid<File>, path: &Path, is_device: bool) -> Self {
         let end = End { is_device, at: Rc::new(Cell::new(u64::MAX)) };
         let bounded = Bounded { file, at: 0, end: Rc::clone(&end.at) };
-        Medium { source: Source::Plain(bounded), path: path.to_owned(), at: 0, end }
+        Medium { source: Source::Plain(Stored::Whole(bounded)), path: path.to_owned(), at: 0, end }
+    }
+
+    /// A bundle in volumes; `path` is where it would lie if it were whole.
+    pub(crate) fn of_volumes(joined: Joined<File>, path: PathBuf) -> Self {
+        let end = End { is_device: false, at: Rc::new(Cell::new(u64::MAX)) };
+        Medium { source: Source::Plain(Stored::Volumes(Box::new(joined))), path, at: 0, end }
     }
 
     /// Where it lies.
@@ -73,11 +87,21 @@ impl Medium {
         self.end.clone()
     }
 
-    /// The open file, for copies inside the kernel of what lies behind the head; `None` where what lies there is encrypted.
-    pub fn file(&self) -> Option<&File> {
+    /// The file in which the next bytes lie, and where in it, for copies inside the kernel of what lies behind the head.
+    /// `None` where what lies there is encrypted, or goes on in another volume.
+    pub fn in_file(&self, length: u64) -> Option<(&File, u64)> {
         match &self.source {
-            Source::Plain(bounded) => Some(bounded.file.inner()),
+            Source::Plain(Stored::Whole(bounded)) => Some((bounded.file.inner(), self.at)),
+            Source::Plain(Stored::Volumes(joined)) => joined.in_one(self.at, length),
             Source::Sealed(_) => None,
+        }
+    }
+
+    /// How far it can be read. Of an encrypted bundle, all of it was here when it was opened.
+    pub fn reach(&self) -> Reach {
+        match &self.source {
+            Source::Plain(Stored::Volumes(joined)) => Reach::of(Some(joined.map())),
+            _ => Reach::default(),
         }
     }
 
@@ -92,14 +116,14 @@ impl Medium {
     /// [`OpenError::Sealed`]; a first sector that cannot be read; what is wrong with the site's key.
     pub fn readable_by(self, site: &Site) -> Result<Self, Failure> {
         let Medium { source, path, at, end } = self;
-        let Source::Plain(mut bounded) = source else { return Ok(Medium { source, path, at, end }) };
+        let Source::Plain(mut stored) = source else { return Ok(Medium { source, path, at, end }) };
         let unreadable = |source| ArchiveError::Unreadable { offset: 0, member: FORMAT_MEMBER.to_owned(), source };
-        if !is_sealed(&mut bounded).map_err(unreadable)? {
-            return Ok(Medium { source: Source::Plain(bounded), path, at, end });
+        if !is_sealed(&mut stored).map_err(unreadable)? {
+            return Ok(Medium { source: Source::Plain(stored), path, at, end });
         }
         let key = site.age_key()?;
         let refused = |source| OpenError::Sealed { path: path.clone(), source };
-        let unsealed = Unsealed::open(bounded, key.as_ref()).map_err(refused)?;
+        let unsealed = Unsealed::open(stored, key.as_ref()).map_err(refused)?;
         end.is(unsealed.medium_length());
         let end = End { is_device: false, ..end };
         Ok(Medium { source: Source::Sealed(Box::new(unsealed)), path, at: 0, end })
@@ -127,6 +151,24 @@ impl Seek for Bounded {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.at = self.file.seek(to)?;
         Ok(self.at)
+    }
+}
+
+impl Read for Stored {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stored::Whole(file) => file.read(buf),
+            Stored::Volumes(joined) => joined.read(buf),
+        }
+    }
+}
+
+impl Seek for Stored {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Stored::Whole(file) => file.seek(to),
+            Stored::Volumes(joined) => joined.seek(to),
+        }
     }
 }
 

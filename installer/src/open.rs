@@ -1,4 +1,4 @@
-//! Opening what was carried in: a plain file or a block device, and nothing else (TRUST §3.1).
+//! Opening what was carried in: a plain file, a block device, or the volumes of a bundle, and nothing else (TRUST §3.1).
 //!
 //! A medium is the enemy's to prepare: a link may lead to a device, a pipe may never end. So the last part of the
 //! path is opened without following it and without waiting, and looked at before the first read.
@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use consign_format::Limits;
 use consign_format::archive::front::{self, Overlaid};
 use consign_format::error::{Code, Coded, codes};
+use consign_registry::durable::DurableError;
+use consign_registry::volumes::{self, Volumes, VolumesError};
 use consign_sealed::SealedError;
 use rustix::fs::{FileType, Mode, OFlags};
 
@@ -51,6 +53,9 @@ pub enum OpenError {
         /// Their names, ascending.
         names: Vec<String>,
     },
+    /// Its volumes cannot be put together.
+    #[error(transparent)]
+    Volumes(VolumesError),
     /// It is encrypted, and this site cannot read it.
     #[error("{} cannot be decrypted here", path.display())]
     Sealed {
@@ -67,6 +72,7 @@ impl Coded for OpenError {
             OpenError::Io { .. } => codes::IO,
             OpenError::Unsafe { .. } => codes::UNSAFE_MEDIUM,
             OpenError::None { .. } | OpenError::Several { .. } => codes::WHICH_BUNDLE,
+            OpenError::Volumes(error) => error.code(),
             OpenError::Sealed { source, .. } => source.code(),
         }
     }
@@ -83,13 +89,25 @@ impl Coded for OpenError {
             OpenError::Sealed { source: SealedError::NoKey { .. }, .. } => {
                 "this site was enrolled before sites had age keys; enrol it again with --replace, and send headquarters the request"
             }
+            OpenError::Volumes(error) => return error.hint(),
             OpenError::Sealed { source, .. } => return source.hint(),
         };
         Some(hint.to_owned())
     }
 }
 
-/// Opens a bundle, or the one bundle in a folder.
+impl From<VolumesError> for OpenError {
+    fn from(error: VolumesError) -> Self {
+        match error {
+            VolumesError::Durable(DurableError::Unsafe { path, .. }) => {
+                OpenError::Unsafe { path, what: "no file of its own" }
+            }
+            other => OpenError::Volumes(other),
+        }
+    }
+}
+
+/// Opens a bundle, by any volume of it as well, or the one bundle in a folder.
 pub fn open(path: &Path) -> Result<Medium, OpenError> {
     let error = |source: rustix::io::Errno| match source {
         rustix::io::Errno::LOOP => OpenError::Unsafe { path: path.to_owned(), what: "a symbolic link" },
@@ -100,6 +118,7 @@ pub fn open(path: &Path) -> Result<Medium, OpenError> {
     let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(error)?);
     let stat = rustix::fs::fstat(&file).map_err(error)?;
     let what = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile if volumes::is_volume(&file) => return of_volumes(volumes::open(path)?),
         FileType::RegularFile => return Ok(Medium::new(under_waiting_head(file, path)?, path, false)),
         FileType::BlockDevice => return Ok(Medium::new(Overlaid::plain(file), path, true)),
         // Named like a bundle, it was put there to be taken for one; any other folder is a stick.
@@ -111,6 +130,17 @@ pub fn open(path: &Path) -> Result<Medium, OpenError> {
         _ => "of an unknown kind",
     };
     Err(OpenError::Unsafe { path: path.to_owned(), what })
+}
+
+/// Of an encrypted bundle all volumes must be here: what cannot be decrypted to its end is not kept.
+fn of_volumes(volumes: Volumes) -> Result<Medium, OpenError> {
+    let Volumes { joined, bundle } = volumes;
+    match joined.map().missing().into_iter().next() {
+        Some(source) if joined.map().is_sealed() => {
+            Err(OpenError::Volumes(VolumesError::Missing { path: bundle, source }))
+        }
+        _ => Ok(Medium::of_volumes(joined, bundle)),
+    }
 }
 
 /// A bundle whose head was being rewritten when the power went, or the stick was pulled, has its new head beside it. It
@@ -130,7 +160,8 @@ fn under_waiting_head(file: File, path: &Path) -> Result<Overlaid<File>, OpenErr
     Overlaid::new(file, waiting, &limits).map_err(failed)
 }
 
-/// Finds the bundles in a folder, by name alone, ascending. Folders that end in `.consign` do not count.
+/// Finds the bundles in a folder, by name alone, ascending; of one in volumes, a volume. Folders that end in `.consign` do
+/// not count.
 ///
 /// # Errors
 /// [`OpenError::Io`]; [`OpenError::None`]
@@ -147,6 +178,7 @@ pub fn bundles_in(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
             found.push(path);
         }
     }
+    found.extend(volumes::bundles_in(folder)?.into_values());
     found.sort();
     if found.is_empty() { Err(OpenError::None { path: folder.to_owned() }) } else { Ok(found) }
 }

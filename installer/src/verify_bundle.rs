@@ -6,6 +6,7 @@ use std::path::Path;
 
 use consign_format::archive::head::{ArchiveError, OpenedBundle, VerifiedBundle};
 use consign_format::archive::payload::Payload;
+use consign_format::archive::volumes::VolumeError;
 use consign_format::carriage::Place;
 use consign_format::error::Failure;
 use consign_format::release::{ReleaseManifest, Role};
@@ -20,6 +21,7 @@ use crate::images::check_images;
 use crate::install_bundle::{Until, memory, metadata};
 use crate::medium::Medium;
 use crate::open::open;
+use crate::reach::Reach;
 use crate::scan;
 use crate::site::Site;
 
@@ -82,7 +84,7 @@ pub fn verify_bundle(
     progress: &dyn Progress,
 ) -> Result<Checked, Failure> {
     let medium = open(path)?.readable_by(site)?;
-    let (end, attestation) = (medium.end(), scan::beside(&medium));
+    let (end, reach, attestation) = (medium.end(), medium.reach(), scan::beside(&medium));
     let opened = OpenedBundle::open(medium, Limits::DEFAULT)?;
     let (domain, roots) = site.follow(opened.roots())?;
     let announced = opened.read_statements()?;
@@ -104,7 +106,10 @@ pub fn verify_bundle(
     let members = vouched.carriage.members.len();
     let bytes = vouched.carriage.members.iter().map(content_size).sum();
     progress.phase("verifying", Amount::Bytes(bytes));
-    let documents = read_all(payload, &vouched.release, progress)?;
+    reach.check(&vouched.carriage)?;
+    let read = read_all(payload, &vouched.release, &reach, progress);
+    let documents = read.map_err(|error| reach.explain(error, &vouched.carriage))?;
+    reach.missing().map_or(Ok(()), |missing| Err(VolumeError::Missing(missing)))?;
     let blobs = site.store.blobs()?;
     check_images(&vouched.release, &read_from(&documents, &blobs))?;
     progress.done();
@@ -131,32 +136,36 @@ fn content_size(member: &consign_format::carriage::Member) -> u64 {
 fn read_all(
     payload: Payload<Medium>,
     release: &ReleaseManifest,
+    reach: &Reach,
     progress: &dyn Progress,
 ) -> Result<BTreeMap<Digest, Vec<u8>>, ArchiveError> {
     let mut kept = BTreeMap::new();
     let mut buffer = vec![0; BUFFER];
-    payload.each(|_, place, content| {
-        let digest = match place {
-            Place::Blob(digest) | Place::Packed(digest) => Some(digest),
-            Place::Layout | Place::Index => None,
-        };
-        let keep = digest.filter(|digest| is_manifest(release, digest));
-        let mut bytes = Vec::new();
-        loop {
-            let read = match content.read(&mut buffer) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                // A read that fails is told by the payload itself, in the bundle's words.
-                Ok(0) | Err(_) => break,
-                Ok(read) => read,
+    payload.each_within(
+        |from, to| reach.is_within(from, to),
+        |_, place, content| {
+            let digest = match place {
+                Place::Blob(digest) | Place::Packed(digest) => Some(digest),
+                Place::Layout | Place::Index => None,
             };
-            progress.advance(read as u64);
-            if keep.is_some() {
-                bytes.extend_from_slice(&buffer[..read]);
+            let keep = digest.filter(|digest| is_manifest(release, digest));
+            let mut bytes = Vec::new();
+            loop {
+                let read = match content.read(&mut buffer) {
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                    // A read that fails is told by the payload itself, in the bundle's words.
+                    Ok(0) | Err(_) => break,
+                    Ok(read) => read,
+                };
+                progress.advance(read as u64);
+                if keep.is_some() {
+                    bytes.extend_from_slice(&buffer[..read]);
+                }
             }
-        }
-        kept.extend(keep.map(|digest| (digest, bytes)));
-        Ok::<(), ArchiveError>(())
-    })?;
+            kept.extend(keep.map(|digest| (digest, bytes)));
+            Ok::<(), ArchiveError>(())
+        },
+    )?;
     Ok(kept)
 }
 

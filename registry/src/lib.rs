@@ -5,6 +5,7 @@
 //! - [`source`]: where images come from: a registry, an OCI layout, an archive.
 //! - [`client`]: the registry among those sources.
 //! - [`push`]: what a store holds, into a registry that a site already has.
+//! - [`volumes`]: the files of a bundle that was cut, put together while they are read.
 //! - [`serve`]: the pull side of the OCI distribution API over whatever implements [`serve::Content`].
 //!
 //! Nothing here prints, reads the environment or decides what is trusted; a digest is checked wherever bytes enter.
@@ -18,6 +19,7 @@ pub mod push;
 mod section;
 pub mod serve;
 pub mod source;
+pub mod volumes;
 
 pub use blobs::{BlobError, BlobFolder};
 pub use client::{RegistryOptions, RemoteRegistry};

@@ -27,3 +27,4 @@ pub mod token_service;
 pub mod tools;
 pub mod tuf;
 pub mod untouched;
+pub mod volumes;

@@ -22,6 +22,11 @@ use consign_format::trust::roots::RootChain;
 use consign_format::trust::statement::{DowngradeGrant, SiteRecord};
 use consign_format::{Digest, Limits, Reference, frames, receipt, state};
 
+#[path = "volume.rs"]
+mod volume;
+
+pub use volume::volume;
+
 /// The name of a target and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
@@ -38,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     ("release", release),
     ("state", state),
     ("statement", statement),
+    ("volume", volume),
 ];
 
 /// When the documents of the fixed root expire.

@@ -46,10 +46,26 @@ impl<R: Read + Seek> Payload<R> {
     /// What is wrong with the bundle is returned in preference to the error the visitor made of it.
     pub fn each<E: From<ArchiveError>>(
         self,
+        visit: impl FnMut(&Member, Place, &mut Content<'_, R>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.each_within(|_, _| true, visit)
+    }
+
+    /// Like [`Payload::each`], for who cannot reach the whole bundle: `within` tells of a range of it whether it can be
+    /// read, and what lies in any other is passed by, the end too.
+    pub fn each_within<E: From<ArchiveError>>(
+        self,
+        within: impl Fn(u64, u64) -> bool,
         mut visit: impl FnMut(&Member, Place, &mut Content<'_, R>) -> Result<(), E>,
     ) -> Result<(), E> {
         let Payload { mut source, members } = self;
         for (n, member) in members.iter().enumerate() {
+            // The sum of all lengths was checked with the carriage.
+            let stored = header::stored(member.length).unwrap_or(u64::MAX);
+            if !within(source.offset, source.offset.saturating_add(stored)) {
+                source.go(source.offset.saturating_add(stored), &member.name)?;
+                continue;
+            }
             let place = expect_header(&mut source, member, &members[n + 1..])?;
             let mut content = Content::new(&mut source, member);
             let visited = visit(member, place, &mut content);
@@ -60,8 +76,11 @@ impl<R: Read + Seek> Payload<R> {
             content.drain()?;
             source.zeros(header::padding(member.length), &member.name)?;
         }
-        source.zeros(header::END_LENGTH, "the end")?;
-        Ok(source.end()?)
+        if within(source.offset, source.offset.saturating_add(header::END_LENGTH)) {
+            source.zeros(header::END_LENGTH, "the end")?;
+            source.end()?;
+        }
+        Ok(())
     }
 }
 
@@ -196,9 +215,12 @@ impl<R: Read> Read for Source<R> {
 impl<R: Read + Seek> Source<R> {
     /// Goes on behind a member's content, of which `self` stands at the beginning.
     fn pass(&mut self, member: &Member) -> Result<(), ArchiveError> {
-        let target = self.offset + member.length;
+        self.go(self.offset.saturating_add(member.length), &member.name)
+    }
+
+    fn go(&mut self, target: u64, member: &str) -> Result<(), ArchiveError> {
         let reached = self.inner.seek(SeekFrom::Start(target));
-        let failed = |source| ArchiveError::unreadable(self.offset, member.name.clone(), source);
+        let failed = |source| ArchiveError::unreadable(self.offset, member.to_owned(), source);
         let reached = reached.map_err(failed)?;
         self.offset = reached;
         Ok(())

@@ -31,6 +31,12 @@ codes! {
     MEDIUM_UNREADABLE = "medium-unreadable" => Damaged;
     /// A signed member is not in the bundle.
     MEMBER_MISSING = "member-missing" => Damaged;
+    /// A volume of the bundle is not here.
+    VOLUME_MISSING = "volume-missing" => Damaged;
+    /// A volume is not of the form it must have, or contradicts the others.
+    VOLUME_MALFORMED = "volume-malformed" => Malformed;
+    /// A volume of another bundle lies where one of this bundle should.
+    VOLUME_FOREIGN = "volume-foreign" => NotForSite;
     /// This is no Consign bundle, or one of a version this program does not know.
     NOT_A_BUNDLE = "not-a-bundle" => Malformed;
     /// The bundle carries metadata alone, and a release was asked for.

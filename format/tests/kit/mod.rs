@@ -1,6 +1,8 @@
 //! Makes small bundles in memory: whole ones to accept, and the parts to make wrong ones of.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
+pub mod volumes;
+
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
