@@ -36,6 +36,7 @@ mod store;
 mod told;
 mod upgrade;
 mod verify;
+mod watch;
 
 const LONG_ABOUT: &str = "\
 The site's side of Consign: takes a bundle that somebody carried in, checks who signed it and that every byte is \
@@ -85,6 +86,7 @@ enum Command {
     Install(install::InstallArguments),
     Rollback(rollback::Arguments),
     Hold(hold::Arguments),
+    Watch(watch::Arguments),
     Status(status::Arguments),
     Serve(serve::Arguments),
     Registry(registry::Arguments),
@@ -154,6 +156,7 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
             Command::Install(arguments) => install::install(&context, &arguments),
             Command::Rollback(arguments) => rollback::run(&context, &arguments),
             Command::Hold(arguments) => hold::run(&context, &arguments),
+            Command::Watch(arguments) => watch::run(&context, &arguments),
             Command::Status(arguments) => status::run(&context, &arguments),
             Command::Serve(arguments) => serve::run(&context, &arguments),
             Command::Registry(arguments) => registry::run(&context, &arguments),

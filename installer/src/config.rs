@@ -14,10 +14,12 @@ use crate::store::state_file::read_bytes;
 pub mod gates;
 mod nodes;
 mod registry;
+mod watch;
 
 pub use gates::{InterlockConfig, WindowConfig};
 pub use nodes::NodesConfig;
 pub use registry::{ExistingRegistry, LoginFile, RegistryConfig};
+pub use watch::{WatchConfig, WatchMode};
 
 /// No configuration is this long.
 const LIMIT: u64 = 1 << 20;
@@ -59,6 +61,9 @@ pub struct SiteConfig {
     /// How it is known that what is driven by this cluster is in use.
     #[serde(skip_serializing_if = "InterlockConfig::is_unsaid")]
     pub interlock: InterlockConfig,
+    /// What is done with a medium that appears.
+    #[serde(skip_serializing_if = "WatchConfig::is_default")]
+    pub watch: WatchConfig,
     /// The registry that nodes pull from.
     pub registry: RegistryConfig,
     /// The nodes.
@@ -91,6 +96,7 @@ impl Default for SiteConfig {
             files: FilesConfig::default(),
             windows: Vec::new(),
             interlock: InterlockConfig::default(),
+            watch: WatchConfig::default(),
             registry: RegistryConfig::default(),
             nodes: NodesConfig::default(),
         }

@@ -36,6 +36,7 @@ pub mod supply;
 pub mod tls;
 pub mod upgrade;
 pub mod verify_bundle;
+pub mod watch;
 
 pub use site::Site;
 pub use store::Store;

@@ -9,6 +9,10 @@ use consign_format::receipt::{
 use consign_format::trust::keys::{SignError, Signer, sign};
 use consign_format::{Digest, Name};
 
+mod export;
+
+pub use export::export;
+
 use crate::clock::Clocks;
 use crate::handoff::{Action as Change, Counts};
 use crate::handoff::{ChangeSet, HealthReport};

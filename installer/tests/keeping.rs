@@ -61,6 +61,7 @@ fn after_ten_releases_of_two_products_the_store_holds_what_they_need() {
     product.staged = product.previous.take().map(|release| Staged {
         release,
         root: 1,
+        agreed: false,
         at: 0,
         phases: vec![],
         bytes: ByteCounts::default(),

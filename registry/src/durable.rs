@@ -154,14 +154,20 @@ impl Draft {
             match rustix::fs::openat(folder.handle.as_fd(), name.as_str(), flags, Mode::from_raw_mode(0o600)) {
                 Ok(fd) => {
                     let draft = Draft { file: File::from(fd), folder: folder.clone(), name, live: true };
-                    let permissions = Permissions::from_mode(mode);
-                    draft.file.set_permissions(permissions).map_err(|e| draft.error(Step::Create, e))?;
+                    draft.permit(mode)?;
                     return Ok(draft);
                 }
                 Err(Errno::EXIST) => continue,
                 Err(errno) => return Err(DurableError::io(Step::Create, &folder.path.join(name), errno)),
             }
         }
+    }
+
+    /// A file system without modes (FAT on a stick) gives what it gives, and that will do where nobody gets more by it.
+    fn permit(&self, mode: u32) -> Result<(), DurableError> {
+        let Err(error) = self.file.set_permissions(Permissions::from_mode(mode)) else { return Ok(()) };
+        let given = self.file.metadata().map_err(|error| self.error(Step::Create, error))?.permissions().mode();
+        if given & 0o077 & !mode == 0 { Ok(()) } else { Err(self.error(Step::Create, error)) }
     }
 
     /// The open file, for reading back and for writing at an offset.

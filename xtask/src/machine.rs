@@ -36,6 +36,10 @@ const FOR_SUITES: &[(&str, &str)] = &[
     ("runc", "runc"),
     ("clamscan", "clamav"),
     ("faketime", "faketime"),
+    ("mkfs.vfat", "dosfstools"),
+    // For kernels that cannot mount FAT themselves.
+    ("fusefat", "fusefat"),
+    ("fuser", "psmisc"),
 ];
 
 /// Installs what the suites need and this machine lacks.

@@ -8,7 +8,7 @@ use consign_format::error::Failure;
 use super::{Context, lookup, state_copy};
 use crate::apply::{Cluster, Direct, Lookup};
 use crate::config::{HandoffKind, SiteConfig};
-use crate::gates::Gates;
+use crate::gates::{Closed, Gates};
 use crate::handoff::chosen::Chosen;
 use crate::handoff::export::Export;
 use crate::install_bundle::{Means, count_refusal};
@@ -103,6 +103,11 @@ impl<'a> Bench<'a> {
 
     fn lookup(&self) -> Lookup {
         lookup(self.context, self.converging.kubeconfig.as_deref(), &self.config)
+    }
+
+    /// The gate that keeps a product waiting now, if one does. `floor`: the latest signed time that the site has seen.
+    pub(super) async fn closed(&self, product: &consign_format::Name, floor: u64) -> Option<Closed> {
+        self.gates.check(product, self.context.machine.clocks.now(), floor, false).await.err()
     }
 
     /// Keeps the signed copy of the site's state in its cluster, where there is one and there is something new to keep.

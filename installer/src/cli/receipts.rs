@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use consign_format::error::Failure;
 use consign_format::receipt::{Action, Outcome, Receipt};
-use consign_registry::durable::{create_dir, write_file};
 use consign_terminal::Usage;
 use serde::Serialize;
 
 use super::Context;
+use crate::receipts::export;
 use crate::site::Site;
 
 /// Shows and hands out the receipts of this site.
@@ -61,17 +61,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
             context.terminal.result(&kept.receipt, String::from_utf8_lossy(&kept.bytes));
         }
         Command::Export { dir } => {
-            create_dir(dir, 0o755)?;
-            for kept in &chain {
-                let name = format!("{}-{}-{}", site.identity.site, &site.identity.enrolment[..8], kept.name);
-                write_file(&dir.join(name), &kept.bytes, 0o644)?;
-            }
-            // What was written before a recovery goes along, for headquarters to judge.
-            let earlier = site.store.receipts_set_aside()?;
-            for (name, bytes) in &earlier {
-                write_file(&dir.join(format!("{}-{name}", site.identity.site)), bytes, 0o644)?;
-            }
-            let receipts = chain.len() + earlier.len();
+            let receipts = export(&site, dir)?;
             let exported = Exported { folder: dir.clone(), receipts };
             let are = if receipts == 1 { "1 receipt is" } else { &format!("{receipts} receipts are") };
             let human = format!("{are} in {}", dir.display());

@@ -91,7 +91,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
 }
 
 /// Ready when somebody asks this program to end.
-async fn stop() {
+pub(super) async fn stop() {
     use tokio::signal::unix::{SignalKind, signal};
     // Without a signal handler the default ends the process, which is as good.
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };

@@ -88,11 +88,15 @@ async fn go_on_back<H: Handoff>(run: &mut Run<'_>, handoff: &H, returning: Retur
     }
 }
 
-/// What is closed is on the journal, so that `status` can say for what the release waits.
+/// What is closed is on the journal, and that somebody asked is on record, so that `watch` can go on when it opens.
 async fn pass_gates(run: &mut Run<'_>) -> Result<(), Failure> {
     let floor = run.floor();
     if let Err(closed) = run.gates.check(&run.product.product, run.clocks.now(), floor, false).await {
         run.steps.waits(&closed.to_string())?;
+        if let Some(staged) = &mut run.product.staged {
+            staged.agreed = true;
+            run.write_product()?;
+        }
         return Err(closed.into());
     }
     if let Some(reason) = run.gates.overridden() {

@@ -58,7 +58,7 @@ pub(super) async fn stage(
     store.write_names(&run.release.digest, &names)?;
     let (release, at, phases) = (run.release.clone(), run.clocks.now(), run.steps.phases());
     let (bytes, warnings) = (run.bytes.clone(), run.warnings.clone());
-    run.product.stage(Staged { release, root, at, phases, bytes, warnings });
+    run.product.stage(Staged { release, root, agreed: false, at, phases, bytes, warnings });
     // The product's file before the counters: counters without a product are taken for damage, and rightly.
     run.write_product()?;
     run.site.commit_verified(&run.domain, vouched)?;

@@ -44,6 +44,9 @@ pub struct Staged {
     pub release: ReleaseRef,
     /// The version of the root under which its approval was checked.
     pub root: u64,
+    /// Whether a person asked for its activation, and a gate was closed: `watch` may go on when it opens.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub agreed: bool,
     /// When, by the site's clock: seconds since 1970.
     pub at: u64,
     /// The phases so far, for the receipt.
@@ -101,7 +104,10 @@ impl ProductState {
     /// stage: the release is complete here. The current one stays what it is.
     pub fn stage(&mut self, staged: Staged) {
         let is_current = self.current.as_ref().is_some_and(|current| current.release.digest == staged.release.digest);
-        self.staged = (!is_current).then_some(staged);
+        // Staged once more, it is what a person agreed to.
+        let before = self.staged.take().filter(|before| before.release.digest == staged.release.digest);
+        let agreed = staged.agreed || before.is_some_and(|before| before.agreed);
+        self.staged = (!is_current).then_some(Staged { agreed, ..staged });
     }
 
     /// activate: previous := the confirmed current, current := staged, unconfirmed.
@@ -226,7 +232,7 @@ mod tests {
 
     fn staged(sequence: u64) -> Staged {
         let (phases, bytes, warnings) = (Vec::new(), ByteCounts::default(), Vec::new());
-        Staged { release: release(sequence), root: 1, at: 0, phases, bytes, warnings }
+        Staged { release: release(sequence), root: 1, agreed: false, at: 0, phases, bytes, warnings }
     }
 
     fn product() -> ProductState {

@@ -1,0 +1,50 @@
+//! `[watch]` of site.toml: what `consign-site watch` does with a medium that appears.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Where media appear, and how far is gone by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct WatchConfig {
+    /// How far is gone by itself.
+    pub mode: WatchMode,
+    /// Bundles are looked for in these folders, and at the top of what is mounted below them.
+    pub folders: Vec<PathBuf>,
+    /// Receipts are copied here after every activation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipts: Option<PathBuf>,
+    /// Copy them onto the medium too, into `consign-receipts`, where it can be written.
+    pub receipts_on_medium: bool,
+    /// Run after everything that happened, with the event as JSON on its standard input.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hook: Vec<String>,
+}
+
+/// How far `consign-site watch` goes by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WatchMode {
+    /// Verified and staged; activating is for a person.
+    Stage,
+    /// A person asks for the activation once; when it may begin is for windows and interlock.
+    #[default]
+    Confirm,
+    /// What is staged is activated as soon as the windows are open.
+    Window,
+}
+
+impl Default for WatchConfig {
+    fn default() -> Self {
+        let folders = ["/run/consign/media", "/media", "/run/media", "/mnt"].map(PathBuf::from).to_vec();
+        let (mode, receipts, receipts_on_medium, hook) = (WatchMode::default(), None, false, Vec::new());
+        WatchConfig { mode, folders, receipts, receipts_on_medium, hook }
+    }
+}
+
+impl WatchConfig {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == WatchConfig::default()
+    }
+}
