@@ -17,6 +17,7 @@ use crate::config::{ConfigError, SiteConfig};
 use crate::store::Store;
 
 mod completions;
+mod doctor;
 mod enrol;
 mod explain;
 mod gc;
@@ -42,6 +43,7 @@ the signed one, loads the site's registry, applies the desired state, and hands 
   consign-site nodes write --server https://REGISTRY:PORT         lets this node pull from it
   consign-site status                                             what runs, how the last run went
   consign-site receipts export DIR                                what to carry back
+  consign-site doctor                                             what is wrong here, and what to do
 
 Everything the site keeps lies under /var/lib/consign; a run that was cut off is resumed by running it again.";
 
@@ -82,6 +84,7 @@ enum Command {
     Store(store::Arguments),
     Nodes(nodes::Arguments),
     Receipts(receipts::Arguments),
+    Doctor(doctor::Arguments),
     Upgrade(upgrade::Arguments),
     Explain(explain::Arguments),
     Completions(completions::Arguments),
@@ -147,6 +150,7 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
             Command::Store(arguments) => store::run(&context, &arguments),
             Command::Nodes(arguments) => nodes::run(&context, &arguments),
             Command::Receipts(arguments) => receipts::run(&context, &arguments),
+            Command::Doctor(arguments) => doctor::run(&context, &arguments),
             Command::Upgrade(arguments) => upgrade::run(&context, &arguments),
             Command::Explain(arguments) => explain::run(&context, &arguments),
             Command::Completions(arguments) => completions::run(&context, &arguments),

@@ -7,13 +7,16 @@
 pub mod admit;
 pub mod allow;
 pub mod apply;
+pub mod ask_program;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod desired;
+pub mod doctor;
 pub mod files;
 pub mod gc;
 pub mod handoff;
+pub mod held_objects;
 pub mod images;
 pub mod install_bundle;
 pub mod load;

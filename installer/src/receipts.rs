@@ -153,8 +153,12 @@ fn read(site: &Site, n: u64) -> Result<Kept, StoreError> {
 
 /// The clock decides nothing; headquarters should know how far it can be believed.
 fn quality(now: u64, floor: u64) -> ClockQuality {
-    let believable = now >= floor && now - floor < FAR_AHEAD;
-    if floor == 0 || believable { ClockQuality::Plausible } else { ClockQuality::Suspect }
+    if is_believable(now, floor) { ClockQuality::Plausible } else { ClockQuality::Suspect }
+}
+
+/// Whether a clock can be right, after the latest signed time that was seen; where none was, any can.
+pub(crate) fn is_believable(now: u64, floor: u64) -> bool {
+    floor == 0 || (now >= floor && now - floor < FAR_AHEAD)
 }
 
 /// Canonical JSON holds no control characters; a reason from a cluster may.

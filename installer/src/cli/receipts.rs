@@ -71,6 +71,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
             for (name, bytes) in &earlier {
                 write_file(&dir.join(format!("{}-{name}", site.identity.site)), bytes, 0o644)?;
             }
+            site.store.set_exported(&site.identity.enrolment, chain.len() as u64)?;
             let receipts = chain.len() + earlier.len();
             let exported = Exported { folder: dir.clone(), receipts };
             let are = if receipts == 1 { "1 receipt is" } else { &format!("{receipts} receipts are") };
