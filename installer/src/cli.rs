@@ -17,6 +17,7 @@ use crate::config::{ConfigError, SiteConfig};
 use crate::store::Store;
 
 mod completions;
+mod diagnose;
 mod doctor;
 mod enrol;
 mod explain;
@@ -44,6 +45,7 @@ the signed one, loads the site's registry, applies the desired state, and hands 
   consign-site status                                             what runs, how the last run went
   consign-site receipts export DIR                                what to carry back
   consign-site doctor                                             what is wrong here, and what to do
+  consign-site diagnose -o FILE                                   one file for headquarters
 
 Everything the site keeps lies under /var/lib/consign; a run that was cut off is resumed by running it again.";
 
@@ -85,6 +87,7 @@ enum Command {
     Nodes(nodes::Arguments),
     Receipts(receipts::Arguments),
     Doctor(doctor::Arguments),
+    Diagnose(diagnose::Arguments),
     Upgrade(upgrade::Arguments),
     Explain(explain::Arguments),
     Completions(completions::Arguments),
@@ -151,6 +154,7 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
             Command::Nodes(arguments) => nodes::run(&context, &arguments),
             Command::Receipts(arguments) => receipts::run(&context, &arguments),
             Command::Doctor(arguments) => doctor::run(&context, &arguments),
+            Command::Diagnose(arguments) => diagnose::run(&context, &arguments),
             Command::Upgrade(arguments) => upgrade::run(&context, &arguments),
             Command::Explain(arguments) => explain::run(&context, &arguments),
             Command::Completions(arguments) => completions::run(&context, &arguments),

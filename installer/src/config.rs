@@ -11,9 +11,11 @@ use crate::allow::Allow;
 use crate::store::StoreError;
 use crate::store::state_file::read_bytes;
 
+mod diagnose;
 mod nodes;
 mod registry;
 
+pub use diagnose::DiagnoseConfig;
 pub use nodes::NodesConfig;
 pub use registry::{ExistingRegistry, LoginFile, RegistryConfig};
 
@@ -56,6 +58,9 @@ pub struct SiteConfig {
     /// The nodes.
     #[serde(skip_serializing_if = "NodesConfig::is_unsaid")]
     pub nodes: NodesConfig,
+    /// For whom a diagnosis is encrypted.
+    #[serde(skip_serializing_if = "DiagnoseConfig::is_unsaid")]
+    pub diagnose: DiagnoseConfig,
 }
 
 /// How files of a release are placed.
@@ -83,6 +88,7 @@ impl Default for SiteConfig {
             files: FilesConfig::default(),
             registry: RegistryConfig::default(),
             nodes: NodesConfig::default(),
+            diagnose: DiagnoseConfig::default(),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::store::Store;
 
 mod certificates;
 mod clock;
-mod cluster;
+pub(crate) mod cluster;
 mod contents;
 mod disk;
 mod names;

@@ -12,6 +12,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod desired;
+pub mod diagnose;
 pub mod doctor;
 pub mod files;
 pub mod gc;

@@ -1,8 +1,12 @@
 //! When it fails: what a site says of itself to people who were not there, by both programs and a real API server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 
+#[path = "support/diagnose.rs"]
+mod diagnose;
 #[path = "support/doctor.rs"]
 mod doctor;
+#[path = "support/kubelet.rs"]
+mod kubelet;
 #[path = "support/ward.rs"]
 mod ward;
 #[path = "site/workshop.rs"]

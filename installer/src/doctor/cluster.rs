@@ -59,7 +59,7 @@ pub(super) async fn look(patient: &Patient<'_>, lookup: &Lookup) -> Vec<Finding>
 }
 
 /// One GET, bounded. An error is why there is no answer, in words.
-pub(super) async fn ask(cluster: &Cluster, path: &str) -> Result<Value, String> {
+pub(crate) async fn ask(cluster: &Cluster, path: &str) -> Result<Value, String> {
     let request = http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
     match tokio::time::timeout(PATIENCE, cluster.call::<Value>(request)).await {
         Ok(Ok(value)) => Ok(value),
@@ -73,7 +73,7 @@ pub(super) async fn ask(cluster: &Cluster, path: &str) -> Result<Value, String> 
 }
 
 /// The items of a list; none where it is no list.
-pub(super) fn items(list: &Value) -> &[Value] {
+pub(crate) fn items(list: &Value) -> &[Value] {
     list["items"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
