@@ -22,6 +22,7 @@ mod doctor;
 mod enrol;
 mod explain;
 mod gc;
+mod headquarters;
 mod install;
 mod nodes;
 mod receipts;

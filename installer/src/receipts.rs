@@ -17,6 +17,8 @@ use crate::store::StoreError;
 use crate::store::products::ReleaseRef;
 use crate::store::receipts::Kept;
 
+pub mod qr;
+
 /// A clock further ahead of the latest signed time than this is not believed: twenty years, in seconds.
 const FAR_AHEAD: u64 = 20 * 365 * 24 * 3600;
 

@@ -7,6 +7,8 @@ mod diagnose;
 mod doctor;
 #[path = "support/kubelet.rs"]
 mod kubelet;
+#[path = "support/short.rs"]
+mod short;
 #[path = "support/ward.rs"]
 mod ward;
 #[path = "site/workshop.rs"]

@@ -5,19 +5,14 @@ use std::path::{Path, PathBuf};
 
 use consign_format::error::Failure;
 use consign_registry::durable::{Draft, DurableError, Existing, Folder, Step, parent_of};
-use consign_sealed::Recipient;
 use consign_sealed::message::encrypting;
 use consign_terminal::Usage;
 use serde::Serialize;
 
-use super::{Context, doctor, lookup, runtime, status};
+use super::{Context, doctor, headquarters, lookup, runtime, status};
 use crate::config::SiteConfig;
 use crate::diagnose::{Asked, Summary, collect};
 use crate::site::Site;
-use crate::store::state_file::read_bytes;
-
-/// A recipient is one line.
-const RECIPIENT_LIMIT: u64 = 64 << 10;
 
 /// Puts everything that people elsewhere need to know of this site into one file, secrets out.
 ///
@@ -53,7 +48,7 @@ struct Diagnosed {
 
 pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Failure> {
     let config = context.config();
-    let recipient = recipient(arguments.encrypt_to.as_deref(), config.as_ref().ok())?;
+    let recipient = headquarters::recipient(arguments.encrypt_to.as_deref(), config.as_ref().ok())?;
     let output = &arguments.output;
     if output.symlink_metadata().is_ok() {
         return Err(DurableError::Exists { path: output.clone() }.into());
@@ -77,33 +72,6 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
 
 fn no_file(path: &Path) -> Usage {
     Usage { message: format!("{} names no file", path.display()), hint: Some("such as -o diagnosis.tar.gz".to_owned()) }
-}
-
-/// The flag, then the configuration. One that cannot be read encrypts nothing by itself, so it is refused: somebody may
-/// have said there that nothing leaves in the open.
-fn recipient(flag: Option<&str>, config: Option<&SiteConfig>) -> Result<Option<Recipient>, Failure> {
-    let Some(said) = flag else {
-        let Some(config) = config else {
-            let message =
-                "site.toml cannot be read, so it is not known whether a diagnosis has to be encrypted".to_owned();
-            return Err(Usage { message, hint: Some("name the recipient: --encrypt-to age1…".to_owned()) }.into());
-        };
-        return Ok(config.diagnose.recipient.as_deref().map(str::parse).transpose()?);
-    };
-    if said.starts_with("age1") {
-        return Ok(Some(said.parse()?));
-    }
-    let missing = || Usage {
-        message: format!("{said} is neither an age recipient nor a file"),
-        hint: Some("a recipient is one word that begins with age1".to_owned()),
-    };
-    let bytes = read_bytes(Path::new(said), RECIPIENT_LIMIT)?.ok_or_else(missing)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    match (lines.next(), lines.next()) {
-        (Some(line), None) => Ok(Some(line.parse()?)),
-        _ => Err(missing().into()),
-    }
 }
 
 fn gather<W: Write>(
