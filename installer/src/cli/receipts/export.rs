@@ -71,6 +71,6 @@ pub(super) fn run(context: &Context<'_>, site: &Site, chain: &[Kept], dir: &Path
     let exported = Exported { folder: dir.to_owned(), receipts: files.len(), written: missing.len() };
     let are =
         if exported.receipts == 1 { "1 receipt is".to_owned() } else { format!("{} receipts are", exported.receipts) };
-    context.terminal.result(&exported, format!("{are} in {}, {} of them written now", dir.display(), exported.written));
+    context.terminal.result(&exported, format!("{are} in {}", dir.display()));
     Ok(())
 }
