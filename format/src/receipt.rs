@@ -12,7 +12,11 @@ use crate::trust::envelope::Envelope;
 use crate::trust::keys::PublicKey;
 use crate::{Digest, Name};
 
+pub mod base32;
+mod cbor;
 pub mod chain;
+pub mod code;
+pub mod slip;
 
 /// The value of `_type`.
 pub const TYPE: &str = "receipt";

@@ -19,9 +19,12 @@ use crate::store::Store;
 mod activate;
 mod bench;
 mod completions;
+mod diagnose;
+mod doctor;
 mod enrol;
 mod explain;
 mod gc;
+mod headquarters;
 mod hold;
 mod install;
 mod nodes;
@@ -49,6 +52,8 @@ the signed one, loads the site's registry, applies the desired state, and hands 
   consign-site nodes write --server https://REGISTRY:PORT         lets this node pull from it
   consign-site status                                             what runs, how the last run went
   consign-site receipts export DIR                                what to carry back
+  consign-site doctor                                             what is wrong here, and what to do
+  consign-site diagnose -o FILE                                   one file for headquarters
 
 Everything the site keeps lies under /var/lib/consign; a run that was cut off is resumed by running it again.";
 
@@ -94,6 +99,8 @@ enum Command {
     Store(store::Arguments),
     Nodes(nodes::Arguments),
     Receipts(receipts::Arguments),
+    Doctor(doctor::Arguments),
+    Diagnose(diagnose::Arguments),
     Upgrade(upgrade::Arguments),
     Explain(explain::Arguments),
     Completions(completions::Arguments),
@@ -164,6 +171,8 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
             Command::Store(arguments) => store::run(&context, &arguments),
             Command::Nodes(arguments) => nodes::run(&context, &arguments),
             Command::Receipts(arguments) => receipts::run(&context, &arguments),
+            Command::Doctor(arguments) => doctor::run(&context, &arguments),
+            Command::Diagnose(arguments) => diagnose::run(&context, &arguments),
             Command::Upgrade(arguments) => upgrade::run(&context, &arguments),
             Command::Explain(arguments) => explain::run(&context, &arguments),
             Command::Completions(arguments) => completions::run(&context, &arguments),

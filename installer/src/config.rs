@@ -11,11 +11,13 @@ use crate::allow::Allow;
 use crate::store::StoreError;
 use crate::store::state_file::read_bytes;
 
+mod diagnose;
 pub mod gates;
 mod nodes;
 mod registry;
 mod watch;
 
+pub use diagnose::DiagnoseConfig;
 pub use gates::{InterlockConfig, WindowConfig};
 pub use nodes::NodesConfig;
 pub use registry::{ExistingRegistry, LoginFile, RegistryConfig};
@@ -69,6 +71,9 @@ pub struct SiteConfig {
     /// The nodes.
     #[serde(skip_serializing_if = "NodesConfig::is_unsaid")]
     pub nodes: NodesConfig,
+    /// For whom a diagnosis is encrypted.
+    #[serde(skip_serializing_if = "DiagnoseConfig::is_unsaid")]
+    pub diagnose: DiagnoseConfig,
 }
 
 /// How files of a release are placed.
@@ -99,6 +104,7 @@ impl Default for SiteConfig {
             watch: WatchConfig::default(),
             registry: RegistryConfig::default(),
             nodes: NodesConfig::default(),
+            diagnose: DiagnoseConfig::default(),
         }
     }
 }

@@ -9,10 +9,6 @@ use consign_format::receipt::{
 use consign_format::trust::keys::{SignError, Signer, sign};
 use consign_format::{Digest, Name};
 
-mod export;
-
-pub use export::export;
-
 use crate::clock::Clocks;
 use crate::handoff::{Action as Change, Counts};
 use crate::handoff::{ChangeSet, HealthReport};
@@ -20,6 +16,11 @@ use crate::site::Site;
 use crate::store::StoreError;
 use crate::store::products::ReleaseRef;
 use crate::store::receipts::Kept;
+
+mod export;
+pub mod qr;
+
+pub use export::{Exported, export};
 
 /// A clock further ahead of the latest signed time than this is not believed: twenty years, in seconds.
 const FAR_AHEAD: u64 = 20 * 365 * 24 * 3600;
@@ -157,8 +158,12 @@ fn read(site: &Site, n: u64) -> Result<Kept, StoreError> {
 
 /// The clock decides nothing; headquarters should know how far it can be believed.
 fn quality(now: u64, floor: u64) -> ClockQuality {
-    let believable = now >= floor && now - floor < FAR_AHEAD;
-    if floor == 0 || believable { ClockQuality::Plausible } else { ClockQuality::Suspect }
+    if is_believable(now, floor) { ClockQuality::Plausible } else { ClockQuality::Suspect }
+}
+
+/// Whether a clock can be right, after the latest signed time that was seen; where none was, any can.
+pub(crate) fn is_believable(now: u64, floor: u64) -> bool {
+    floor == 0 || (now >= floor && now - floor < FAR_AHEAD)
 }
 
 /// Canonical JSON holds no control characters; a reason from a cluster may.

@@ -12,11 +12,40 @@ use crate::{Recipient, SealedError, SiteKey, header};
 /// # Errors
 /// [`SealedError::Io`], which memory never gives.
 pub fn encrypt(recipient: &Recipient, plain: &[u8]) -> Result<Vec<u8>, SealedError> {
-    let mut out = Vec::new();
-    let mut writer = encryptor(recipient)?.wrap_output(&mut out)?;
+    let mut writer = encrypting(recipient, Vec::new())?;
     writer.write_all(plain)?;
-    writer.finish()?;
-    Ok(out)
+    Ok(writer.finish()?)
+}
+
+/// A message that is encrypted while it is written. Without [`Encrypting::finish`] it is none.
+pub struct Encrypting<W: Write>(age::stream::StreamWriter<W>);
+
+/// Begins a message of any length.
+///
+/// # Errors
+/// [`SealedError::Io`]: its head cannot be written.
+pub fn encrypting<W: Write>(recipient: &Recipient, out: W) -> Result<Encrypting<W>, SealedError> {
+    Ok(Encrypting(encryptor(recipient)?.wrap_output(out)?))
+}
+
+impl<W: Write> Encrypting<W> {
+    /// Writes the end, and gives back what it was written to.
+    ///
+    /// # Errors
+    /// What that says.
+    pub fn finish(self) -> std::io::Result<W> {
+        self.0.finish()
+    }
+}
+
+impl<W: Write> Write for Encrypting<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Decrypts a message. `limit` bounds the plain bytes.

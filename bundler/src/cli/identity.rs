@@ -1,6 +1,6 @@
 //! `--identity`: the key with which a command reads an encrypted bundle.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use consign_format::error::{Failure, codes};
 use consign_sealed::SiteKey;
@@ -18,8 +18,12 @@ pub(super) struct IdentityArgs {
 impl IdentityArgs {
     /// The key, if one was named.
     pub(super) fn key(&self) -> Result<Option<SiteKey>, Failure> {
-        let Some(path) = &self.identity else { return Ok(None) };
-        let failed = |source| IoError::new(codes::IO, format!("{} cannot be read", path.display()), source);
-        Ok(Some(SiteKey::from_text(&std::fs::read_to_string(path).map_err(failed)?)?))
+        self.identity.as_deref().map(read).transpose()
     }
+}
+
+/// An age key.
+pub(super) fn read(path: &Path) -> Result<SiteKey, Failure> {
+    let failed = |source| IoError::new(codes::IO, format!("{} cannot be read", path.display()), source);
+    Ok(SiteKey::from_text(&std::fs::read_to_string(path).map_err(failed)?)?)
 }

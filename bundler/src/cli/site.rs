@@ -8,6 +8,7 @@ use super::World;
 mod kit;
 mod receipts;
 mod record;
+mod short;
 
 /// Keeps the books of sites: their records, kits for new ones, the receipts that come back.
 #[derive(Debug, clap::Args)]

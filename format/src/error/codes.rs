@@ -189,6 +189,10 @@ codes! {
     RELEASE_MALFORMED = "release-malformed" => Malformed;
     /// The site's configuration cannot be used.
     SITE_CONFIG = "site-config" => Usage;
+    /// A code that was read out is none that the site has made for headquarters.
+    CODE_REFUSED = "code-refused" => Untrusted;
+    /// The doctor has found something that does not work.
+    DOCTOR_FINDINGS = "doctor-findings" => Failed;
     /// A release holds kinds, namespaces or files that the site's administrator does not allow.
     NOT_ALLOWED = "not-allowed" => Policy;
     /// A file that Consign did not place stands where a release has one.

@@ -114,17 +114,22 @@ pub fn add_signature(document: &str, bytes: &[u8], signer: &dyn Signer) -> Resul
     Ok(envelope.with(&[made])?)
 }
 
-/// One signature, held against the public key before it is used.
+/// One signature of a document.
 fn signature(bytes: &[u8], signer: &dyn Signer) -> Result<Signature, SignError> {
+    Ok(Signature { keyid: key_id(&signer.public())?, sig: hex::encode(sign_bytes(bytes, signer)?) })
+}
+
+/// One signature, held against the public key before it is used. Bytes that are no canonical document must begin with
+/// what none begins with.
+///
+/// # Errors
+/// [`SignError`].
+pub(crate) fn sign_bytes(bytes: &[u8], signer: &dyn Signer) -> Result<[u8; 64], SignError> {
     let public = signer.public();
-    let keyid = key_id(&public)?;
     let signature = signer.sign(bytes)?;
     let holds = VerifyingKey::from_bytes(&public)
         .is_ok_and(|key| key.verify_strict(bytes, &Ed25519Signature::from_bytes(&signature)).is_ok());
-    if !holds {
-        return Err(SignError::Wrong(keyid));
-    }
-    Ok(Signature { keyid, sig: hex::encode(signature) })
+    if holds { Ok(signature) } else { Err(SignError::Wrong(key_id(&public)?)) }
 }
 
 /// Parses a public key and refuses those that no secret stands behind.
@@ -252,14 +257,28 @@ impl PublicKey {
 
     /// Demands that an envelope carries exactly one signature, by this key.
     pub fn check(&self, envelope: &Envelope<'_>) -> Result<(), TrustError> {
-        let mut public = [0; 32];
-        let document = envelope.document().to_owned();
-        hex::decode_to_slice(&self.0, &mut public)
-            .map_err(|e| TrustError::Form { document: document.clone(), reason: e.to_string() })?;
-        let id = key_id(&public).map_err(|source| TrustError::Canonical { document: document.clone(), source })?;
-        let key = parse_public(&document, &id, &Key::ed25519(&public))?;
+        let (id, key) = self.parsed(envelope.document())?;
         let role = Role { keyids: vec![id.clone()], threshold: 1 };
         check_threshold(envelope, "site", &role, &BTreeMap::from([(id, key)]), |_| false)
+    }
+
+    /// Demands that bytes which are no envelope carry this key's signature.
+    pub(crate) fn check_bytes(&self, document: &str, bytes: &[u8], signature: &[u8; 64]) -> Result<(), TrustError> {
+        let (id, key) = self.parsed(document)?;
+        verify(&key, bytes, &hex::encode(signature)).map_err(|reason| TrustError::IdleSignature {
+            document: document.to_owned(),
+            key: id,
+            reason,
+        })
+    }
+
+    fn parsed(&self, document: &str) -> Result<(String, VerifyingKey), TrustError> {
+        let mut public = [0; 32];
+        hex::decode_to_slice(&self.0, &mut public)
+            .map_err(|e| TrustError::Form { document: document.to_owned(), reason: e.to_string() })?;
+        let id = key_id(&public).map_err(|source| TrustError::Canonical { document: document.to_owned(), source })?;
+        let key = parse_public(document, &id, &Key::ed25519(&public))?;
+        Ok((id, key))
     }
 }
 

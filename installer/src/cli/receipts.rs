@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use consign_format::error::Failure;
 use consign_format::receipt::{Action, Outcome, Receipt};
-use consign_terminal::Usage;
-use serde::Serialize;
 
 use super::Context;
 use crate::receipts::export;
 use crate::site::Site;
+
+mod show;
 
 /// Shows and hands out the receipts of this site.
 ///
@@ -25,22 +25,12 @@ pub(super) struct Arguments {
 enum Command {
     /// Lists all receipts, one line each.
     List,
-    /// Shows one receipt in full: the signed file as it is.
-    Show {
-        /// Its number; without it, the last one.
-        n: Option<u64>,
-    },
-    /// Copies all receipts into a folder, to be carried back. Files that are there already are replaced.
+    Show(show::Arguments),
+    /// Copies all receipts into a folder, to be carried back. What is there already is left as it is, and never replaced.
     Export {
         /// The folder, such as /media/usb/receipts.
         dir: PathBuf,
     },
-}
-
-#[derive(Debug, Serialize)]
-struct Exported {
-    folder: PathBuf,
-    receipts: usize,
 }
 
 pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Failure> {
@@ -54,26 +44,19 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
             let human = if lines.is_empty() { "there are no receipts yet".to_owned() } else { lines.join("\n") };
             context.terminal.result(&receipts, human);
         }
-        Command::Show { n } => {
-            let wanted = n.unwrap_or(chain.len() as u64);
-            let kept = chain.iter().find(|kept| kept.receipt.n == wanted);
-            let kept = kept.ok_or_else(|| no_such(wanted, chain.len()))?;
-            context.terminal.result(&kept.receipt, String::from_utf8_lossy(&kept.bytes));
-        }
+        Command::Show(arguments) => show::run(context, &site, &chain, arguments)?,
         Command::Export { dir } => {
-            let receipts = export(&site, dir)?;
-            let exported = Exported { folder: dir.clone(), receipts };
+            let exported = export(&site, dir)?;
+            if let Some(error) = &exported.not_noted {
+                context.terminal.warn(format!("that they were handed out could not be noted: {error}"));
+            }
+            let receipts = exported.receipts;
             let are = if receipts == 1 { "1 receipt is" } else { &format!("{receipts} receipts are") };
             let human = format!("{are} in {}", dir.display());
             context.terminal.result(&exported, human);
         }
     }
     Ok(())
-}
-
-fn no_such(n: u64, last: usize) -> Usage {
-    let hint = if last == 0 { "there are none yet".to_owned() } else { format!("they go from 1 to {last}") };
-    Usage { message: format!("there is no receipt {n}"), hint: Some(hint) }
 }
 
 /// One line about a receipt.

@@ -30,7 +30,7 @@ pub(super) struct Arguments {}
 /// The document of `status --json`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Status {
+pub(super) struct Status {
     site: Name,
     enrolment: String,
     production: bool,
@@ -112,7 +112,7 @@ pub(super) fn run(context: &Context<'_>, _: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn look(context: &Context<'_>, site: &Site) -> Result<Status, Failure> {
+pub(super) fn look(context: &Context<'_>, site: &Site) -> Result<Status, Failure> {
     let config = context.config()?;
     let domain = |(name, state): (&Name, &DomainState)| -> Result<DomainStatus, StoreError> {
         let chain = state.chain(&site.store)?;

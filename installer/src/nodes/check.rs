@@ -15,6 +15,8 @@ mod reach;
 mod run;
 mod trap;
 
+pub(crate) use reach::{Answer, answers};
+
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -23,6 +23,14 @@ pub struct Kept {
     pub name: String,
 }
 
+/// Which receipts were copied into a folder to be carried back. It decides nothing.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Exported {
+    enrolment: String,
+    n: u64,
+}
+
 impl Store {
     fn receipt_file(&self, n: u64) -> PathBuf {
         self.receipts_dir().join(file_name(n))
@@ -126,6 +134,21 @@ impl Store {
             chain.push(kept);
         }
         Ok(chain)
+    }
+
+    /// The highest number of an enrolment that was ever copied into a folder to be carried back; 0 where none was.
+    pub fn exported(&self, enrolment: &str) -> Result<u64, StoreError> {
+        let exported: Option<Exported> = state_file::read(&self.exported_file())?;
+        Ok(exported.filter(|one| one.enrolment == enrolment).map_or(0, |one| one.n))
+    }
+
+    /// Notes that all receipts up to this one were copied.
+    pub fn set_exported(&self, enrolment: &str, n: u64) -> Result<(), StoreError> {
+        state_file::write(&self.exported_file(), &Exported { enrolment: enrolment.to_owned(), n }, 0o644)
+    }
+
+    fn exported_file(&self) -> PathBuf {
+        self.journal_dir().join("exported")
     }
 
     /// Adds a receipt to the chain. One that is there already is never replaced.

@@ -9,6 +9,8 @@ use crate::cli::statement::RootsArgs;
 use crate::cli::{IoError, World};
 use crate::site_record;
 
+use super::short;
+
 /// How many refused files a message names.
 const NAMED: usize = 20;
 
@@ -17,11 +19,24 @@ const NAMED: usize = 20;
 /// A receipt that is missing between two others may be on its way yet; it is told, and refuses nothing. What an honest
 /// site cannot have written ends with exit code 12: another key, another site, two receipts of one number, a receipt that
 /// does not follow the one before.
+///
+/// What a site has shown to a phone (`consign-site receipts show --qr`) is checked with --qr, and what it has read out by
+/// telephone (`--code`) with --code and headquarters' age key.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("what").args(["folder", "qr", "code"]).required(true).multiple(true)))]
 pub(super) struct Args {
-    /// The folder of receipts, as `consign-site receipts export` has left it
-    #[arg(value_name = "DIR")]
-    folder: PathBuf,
+    /// The folder of receipts, as `consign-site receipts export` has left it; with --qr, where the receipt itself may be
+    #[arg(value_name = "DIR", conflicts_with = "code")]
+    folder: Option<PathBuf>,
+    /// The text of a QR code, CONSIGN1:…
+    #[arg(long, value_name = "TEXT", conflicts_with = "code")]
+    qr: Option<String>,
+    /// The 26 characters that the site has read out
+    #[arg(long, value_name = "CODE", requires = "identity")]
+    code: Option<String>,
+    /// For --code: the age key whose recipient the site was told, a file as `age-keygen` writes it
+    #[arg(long, value_name = "FILE", requires = "code")]
+    identity: Option<PathBuf>,
     /// The site's record; of a site that was recovered also the ones before, each with its own --record
     #[arg(long, value_name = "FILE", required = true)]
     record: Vec<PathBuf>,
@@ -57,8 +72,14 @@ pub(super) fn run(args: &Args, world: &World<'_>) -> Result<(), Failure> {
         let (site, found) = (site, other.site.clone());
         return Err(site_record::RecordError::OtherSite { site, found }.into());
     }
+    if let (Some(code), Some(key)) = (&args.code, &args.identity) {
+        return short::heard(code, key, &records, world);
+    }
+    let files = args.folder.as_deref().map(read).transpose()?.unwrap_or_default();
+    if let Some(text) = &args.qr {
+        return short::scanned(text, &records, &files, world);
+    }
     let keys: Vec<_> = records.into_iter().map(|record| record.receipt_key).collect();
-    let files = read(&args.folder)?;
     let borrowed: Vec<File<'_>> = files.iter().map(|(name, bytes)| File { name, bytes }).collect();
     let report = chain::check(&site, &keys, &borrowed);
     if report.refused().next().is_some() {

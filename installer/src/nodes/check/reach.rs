@@ -47,6 +47,26 @@ pub(super) async fn server(setup: &Setup, server: &Server, canary: Option<&Refer
     proofs
 }
 
+/// How a server answers somebody who only wants to know whether it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It is trusted and lets us ask.
+    LetsIn,
+    /// It is trusted, and wants a password where none is known.
+    WantsPassword,
+}
+
+/// Whether a server answers, as a registry, and is trusted; else why not.
+pub(crate) async fn answers(setup: &Setup, server: &Server) -> Result<Answer, String> {
+    let nowhere = nowhere();
+    let (registry, _files) = registry(setup, server, &nowhere.host)?;
+    match registry.resolve(&nowhere).await {
+        Ok(_) | Err(SourceError::NotFound { .. }) => Ok(Answer::LetsIn),
+        Err(SourceError::Unauthorized { had_credentials: false, .. }) => Ok(Answer::WantsPassword),
+        Err(error) => Err(in_words(&error)),
+    }
+}
+
 /// By tag alone, then by digest alone.
 pub(super) fn forms(reference: &Reference) -> Vec<Reference> {
     let by_tag = reference.tag.as_ref().map(|_| Reference { digest: None, ..reference.clone() });
@@ -59,13 +79,18 @@ fn nowhere() -> Reference {
     Reference { host: state::HOST.to_owned(), repository: "canary".to_owned(), tag, digest: None }
 }
 
-fn unreachable(what: &str, error: &SourceError) -> Proof {
+fn in_words(error: &SourceError) -> String {
     let mut seen = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(next) = cause {
         seen += &format!(": {next}");
         cause = next.source();
     }
+    seen
+}
+
+fn unreachable(what: &str, error: &SourceError) -> Proof {
+    let seen = in_words(error);
     let fix = error.hint().unwrap_or_else(|| {
         "is it running, does its name lead to it, and is its certificate by the authority in /etc/consign/ca.crt?"
             .to_owned()
