@@ -162,7 +162,7 @@ fn encrypted(ward: &Ward) {
         assert!(!refused.exists());
     }
     configure(&ward.site, "handof = 1\n");
-    ward.invoke(["diagnose"]).option("-o", ward.workshop.at("unknown.tar.gz")).fails("usage", 2).says("--encrypt-to");
+    ward.invoke(["diagnose"]).option("-o", ward.workshop.at("unknown.tar.gz")).fails("usage", 2).says("age1");
 }
 
 #[test]
