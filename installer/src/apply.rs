@@ -17,6 +17,7 @@ pub mod applyset;
 pub mod cluster;
 pub mod drift;
 pub mod error;
+pub mod fields;
 pub mod health;
 pub mod hooks;
 mod inventory;

@@ -15,11 +15,13 @@ use crate::site_secrets::SealedSecrets;
 
 pub mod change_set;
 pub mod export;
+pub mod field_change;
 pub mod go_ahead;
 pub mod health_report;
 pub mod object_key;
 
 pub use change_set::{Action, ChangeSet, Counts, Entry, Plan};
+pub use field_change::{FieldChange, ObjectDiff};
 pub use go_ahead::{Always, GoAhead};
 pub use health_report::{HealthReport, Unhealthy};
 pub use object_key::{GroupKind, ObjectKey};

@@ -22,5 +22,7 @@ mod health;
 mod life_goes_on;
 #[path = "apply/lifecycle.rs"]
 mod lifecycle;
+#[path = "apply/plan.rs"]
+mod plan;
 #[path = "apply/secrets.rs"]
 mod secrets;

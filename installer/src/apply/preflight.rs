@@ -15,8 +15,8 @@ use super::members::Member;
 use super::refusal::{self, Refused};
 use super::scaling::with_live_replicas;
 use super::verbs::How;
-use super::{ApplyError, Cluster, Direction, MANAGER, drift, tracking};
-use crate::handoff::{Event, ObjectKey, OnEvent, Policy};
+use super::{ApplyError, Cluster, Direction, MANAGER, drift, fields, tracking};
+use crate::handoff::{Event, ObjectDiff, ObjectKey, OnEvent, Policy};
 
 /// How many objects are asked about at once.
 const AT_ONCE: usize = 6;
@@ -29,12 +29,7 @@ pub(crate) enum Verdict {
     /// Not there; the server would take it.
     Create,
     /// There, and different.
-    Configure {
-        /// The merge patch that takes another tool's marks off, where the object is adopted from one.
-        adopted: Option<Value>,
-        /// What is written, where it is not the release's own object: an autoscaler's number of replicas in it.
-        scaled: Option<Value>,
-    },
+    Configure(Box<Change>),
     /// There, as desired.
     Unchanged {
         /// Its uid, for pruning.
@@ -49,6 +44,17 @@ pub(crate) enum Verdict {
     LeftAlone,
     /// Cannot be asked about yet: its kind or namespace is not there, or what was there is on its way out.
     Predicted,
+}
+
+/// How an object that is there and differs is brought to what is desired.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Change {
+    /// The merge patch that takes another tool's marks off, where the object is adopted from one.
+    pub(crate) adopted: Option<Value>,
+    /// What is written, where it is not the release's own object: an autoscaler's number of replicas in it.
+    pub(crate) scaled: Option<Value>,
+    /// What changes in it.
+    pub(crate) diff: ObjectDiff,
 }
 
 /// Everything that stands against applying.
@@ -155,7 +161,8 @@ impl Check<'_> {
             None => Verdict::Create,
             Some(live) if foreign.is_some() || drift::differs(&live, &answer, MANAGER) => {
                 let adopted = foreign.map(|_| tracking::marks_off(&live, &member.object).unwrap_or(Value::Null));
-                Verdict::Configure { adopted, scaled }
+                let diff = fields::between(&member.key, &live, &answer);
+                Verdict::Configure(Box::new(Change { adopted, scaled, diff }))
             }
             Some(live) => Verdict::Unchanged { uid: uid(&live) },
         })

@@ -99,7 +99,11 @@ pub(super) async fn plan(
     for (member, verdict) in prepared.members.list.iter().zip(&prepared.verdicts) {
         let action = match verdict {
             Verdict::Create | Verdict::Predicted => Action::Created,
-            Verdict::Configure { .. } | Verdict::Rerun { .. } => Action::Configured,
+            Verdict::Configure(change) => {
+                plan.fields.push(change.diff.clone());
+                Action::Configured
+            }
+            Verdict::Rerun { .. } => Action::Configured,
             Verdict::LeftAlone => Action::Skipped,
             Verdict::Unchanged { uid } => {
                 uids.insert(uid.clone());

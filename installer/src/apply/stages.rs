@@ -122,9 +122,9 @@ impl Work<'_> {
                 self.gone(member).await?;
                 (Action::Created, None, self.write(member, &member.object, None).await?)
             }
-            Verdict::Configure { adopted, scaled } => {
-                let object = scaled.as_ref().unwrap_or(&member.object);
-                (Action::Configured, None, self.write(member, object, adopted.as_ref()).await?)
+            Verdict::Configure(change) => {
+                let object = change.scaled.as_ref().unwrap_or(&member.object);
+                (Action::Configured, None, self.write(member, object, change.adopted.as_ref()).await?)
             }
             Verdict::Rerun { uid } => {
                 let deleted = self.prepared.cluster.delete(self.served(member)?, &member.key, uid).await;

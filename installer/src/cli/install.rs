@@ -148,6 +148,10 @@ fn tell_planned(context: &Context<'_>, planned: &Planned) {
     for entry in &planned.plan.changes.entries {
         let predicted = if planned.plan.predicted.contains(&entry.key) { " (predicted)" } else { "" };
         human.push_str(&format!("\n  {entry}{predicted}"));
+        let diff = planned.plan.fields.iter().find(|diff| diff.key == entry.key);
+        for line in diff.iter().flat_map(|diff| diff.lines()) {
+            human.push_str(&format!("\n      {line}"));
+        }
     }
     human.push_str(&format!("\n{}", planned.plan.changes.counts()));
     context.terminal.result(planned, human);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ObjectKey;
+use super::{ObjectDiff, ObjectKey};
 
 /// What happened to one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -133,6 +133,9 @@ pub struct Plan {
     pub changes: ChangeSet,
     /// Objects whose namespace or kind comes with this very release, so that the server could not be asked yet.
     pub predicted: Vec<ObjectKey>,
+    /// What would change inside objects that are there and differ, as the server answers a dry run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<ObjectDiff>,
 }
 
 #[cfg(test)]
