@@ -11,9 +11,11 @@ use crate::allow::Allow;
 use crate::store::StoreError;
 use crate::store::state_file::read_bytes;
 
+mod apply;
 mod nodes;
 mod registry;
 
+pub use apply::{ApplyConfig, Conflicts};
 pub use nodes::NodesConfig;
 pub use registry::{ExistingRegistry, LoginFile, RegistryConfig};
 
@@ -48,6 +50,9 @@ pub struct SiteConfig {
     /// What a release may hold; without it, everything.
     #[serde(skip_serializing_if = "Allow::is_everything")]
     pub allow: Allow,
+    /// How the handoff `direct` applies.
+    #[serde(skip_serializing_if = "ApplyConfig::is_unsaid")]
+    pub apply: ApplyConfig,
     /// Files of a release at their places.
     #[serde(skip_serializing_if = "FilesConfig::is_default")]
     pub files: FilesConfig,
@@ -80,6 +85,7 @@ impl Default for SiteConfig {
             export_dir: None,
             require_scan: false,
             allow: Allow::default(),
+            apply: ApplyConfig::default(),
             files: FilesConfig::default(),
             registry: RegistryConfig::default(),
             nodes: NodesConfig::default(),
@@ -176,7 +182,13 @@ mod tests {
     fn a_typing_mistake_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("site.toml");
-        for text in ["handof = \"export\"", "handoff = \"exports\"", "[registry]\nlisten = \"localhost\"", "\u{0}"] {
+        for text in [
+            "handof = \"export\"",
+            "handoff = \"exports\"",
+            "[registry]\nlisten = \"localhost\"",
+            "\u{0}",
+            "[apply]\nadopt = [\"argo\"]",
+        ] {
             std::fs::write(&path, text).unwrap();
             assert_eq!(SiteConfig::read(&path).unwrap_err().code(), codes::SITE_CONFIG, "{text}");
         }

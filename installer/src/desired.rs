@@ -7,6 +7,7 @@ use consign_format::{Digest, Limits};
 use consign_registry::BlobError;
 use consign_registry::manifest::{Manifest, ManifestError, Pointers};
 
+use crate::config::{ApplyConfig, Conflicts};
 use crate::handoff::{Desired, Policy};
 
 /// The state artifact cannot be read, though its bytes are the signed ones.
@@ -87,7 +88,12 @@ pub fn nothing(release: &ReleaseManifest) -> Desired {
     }
 }
 
-/// What a release allows while it is applied; the site's own allowances are added by the administrator alone.
-pub fn policy(release: &ReleaseManifest) -> Policy {
-    Policy { allow_prune: release.rollout.allow_prune.clone(), ..Policy::default() }
+/// What may be done while a release is applied: what the release allows, and what the administrator of the site does.
+pub fn policy(release: &ReleaseManifest, site: &ApplyConfig) -> Policy {
+    Policy {
+        allow_prune: release.rollout.allow_prune.clone(),
+        adopt: site.adopt.clone(),
+        force_conflicts: site.conflicts == Conflicts::Force,
+        ..Policy::default()
+    }
 }

@@ -19,12 +19,14 @@ pub mod field_change;
 pub mod go_ahead;
 pub mod health_report;
 pub mod object_key;
+pub mod owner;
 
 pub use change_set::{Action, ChangeSet, Counts, Entry, Plan};
 pub use field_change::{FieldChange, ObjectDiff};
 pub use go_ahead::{Always, GoAhead};
 pub use health_report::{HealthReport, Unhealthy};
 pub use object_key::{GroupKind, ObjectKey};
+pub use owner::Owner;
 
 /// The desired state of one release of one product, as it came out of the verified state artifact.
 #[derive(Debug, Clone)]
@@ -52,9 +54,9 @@ pub struct Policy {
     /// Kinds that may be pruned although they hold state: `PersistentVolumeClaim`, `PersistentVolume`, `Namespace`,
     /// `CustomResourceDefinition.apiextensions.k8s.io` (`Kind` alone is understood too). From the signed `allowPrune`.
     pub allow_prune: Vec<String>,
-    /// Take over objects that another tool tracks, its fields included.
-    pub adopt: bool,
-    /// Take fields that other field managers hold.
+    /// Whose objects and fields may be taken over.
+    pub adopt: Vec<Owner>,
+    /// Take fields that other field managers hold, whoever they are.
     pub force_conflicts: bool,
     /// How long a sync wave may take to become healthy before the next one starts.
     pub wave_timeout: Option<Duration>,

@@ -10,6 +10,8 @@
     reason = "tests"
 )]
 
+#[path = "apply/adopting.rs"]
+mod adopting;
 #[path = "apply/bench.rs"]
 mod bench;
 #[path = "apply/between.rs"]
@@ -24,5 +26,7 @@ mod life_goes_on;
 mod lifecycle;
 #[path = "apply/plan.rs"]
 mod plan;
+#[path = "apply/recreating.rs"]
+mod recreating;
 #[path = "apply/secrets.rs"]
 mod secrets;

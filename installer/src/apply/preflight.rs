@@ -14,9 +14,10 @@ use super::error::{Conflict, Refusal, Tracked};
 use super::members::Member;
 use super::refusal::{self, Refused};
 use super::scaling::with_live_replicas;
+use super::tracking::Tracker;
 use super::verbs::How;
-use super::{ApplyError, Cluster, Direction, MANAGER, drift, fields, tracking};
-use crate::handoff::{Event, ObjectDiff, ObjectKey, OnEvent, Policy};
+use super::{ApplyError, Cluster, Direction, MANAGER, drift, fields, inherit, recreate, tracking};
+use crate::handoff::{Event, ObjectDiff, ObjectKey, OnEvent, Owner, Policy};
 
 /// How many objects are asked about at once.
 const AT_ONCE: usize = 6;
@@ -40,6 +41,13 @@ pub(crate) enum Verdict {
         /// The uid of the one that ran.
         uid: String,
     },
+    /// There, and different in what never changes; its author lets it be made anew.
+    Recreate {
+        /// The uid of the one that goes.
+        uid: String,
+        /// What allows it.
+        why: String,
+    },
     /// A hook, while going back: not asked about, not touched.
     LeftAlone,
     /// Cannot be asked about yet: its kind or namespace is not there, or what was there is on its way out.
@@ -50,11 +58,23 @@ pub(crate) enum Verdict {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Change {
     /// The merge patch that takes another tool's marks off, where the object is adopted from one.
-    pub(crate) adopted: Option<Value>,
+    pub(crate) marks_off: Option<Value>,
+    /// Take fields that others hold: all of them are let go of by the policy.
+    pub(crate) force: bool,
+    /// Make what adopted tools have applied ours before anything else.
+    pub(crate) inherits: bool,
     /// What is written, where it is not the release's own object: an autoscaler's number of replicas in it.
     pub(crate) scaled: Option<Value>,
     /// What changes in it.
     pub(crate) diff: ObjectDiff,
+}
+
+impl Change {
+    /// What is worth telling beside the fields.
+    pub(crate) fn note(&self) -> Option<String> {
+        let taken = self.inherits || self.marks_off.is_some();
+        taken.then(|| "taken over; what the other tool had applied and the release does not hold goes".to_owned())
+    }
 }
 
 /// Everything that stands against applying.
@@ -140,32 +160,61 @@ impl Check<'_> {
         if live.as_ref().is_some_and(is_leaving) {
             return Ok(Verdict::Predicted);
         }
-        let foreign = live.as_ref().and_then(|live| tracking::tracked_by(live, &member.object, self.set_id));
-        if let (Some(by), false) = (&foreign, self.policy.adopt) {
-            return Err(Objection::Tracked(Tracked { key: member.key.clone(), by: by.clone() }));
+        let trackers =
+            live.as_ref().map(|live| tracking::trackers(live, &member.object, self.set_id)).unwrap_or_default();
+        let adopt = &self.policy.adopt;
+        let is_ours = |one: &&Tracker| one.owner.as_ref().is_some_and(|owner| adopt.contains(owner));
+        if let Some(stranger) = trackers.iter().find(|one| !is_ours(one)) {
+            let tracked =
+                Tracked { key: member.key.clone(), by: stranger.words.clone(), owner: stranger.owner.clone() };
+            return Err(Objection::Tracked(tracked));
         }
         let is_scaled = self.scaled.contains(&member.key);
         let scaled =
             live.as_ref().filter(|_| is_scaled).and_then(|live| with_live_replicas(&member.object, live, MANAGER));
-        let force = self.policy.force_conflicts || foreign.is_some();
-        let how = How { manager: MANAGER, force, dry_run: true };
         let object = scaled.as_ref().unwrap_or(&member.object);
-        let answer = self.cluster.apply(served, &member.key, object, how).await;
-        let answer = match (answer.map_err(|error| objection(&member.key, error)), &live) {
-            (Err(Objection::Refused(Refused::Immutable(_))), Some(live)) if runs_once(member) => {
-                return Ok(Verdict::Rerun { uid: uid(live) });
+        let (answer, force) = match (self.rehearse(served, &member.key, object).await, &live) {
+            (Err(Objection::Refused(Refused::Immutable(refusal))), Some(live)) => {
+                return self.anew(member, live).ok_or(Objection::Refused(Refused::Immutable(refusal)));
             }
             (answer, _) => answer?,
         };
-        Ok(match live {
-            None => Verdict::Create,
-            Some(live) if foreign.is_some() || drift::differs(&live, &answer, MANAGER) => {
-                let adopted = foreign.map(|_| tracking::marks_off(&live, &member.object).unwrap_or(Value::Null));
-                let diff = fields::between(&member.key, &live, &answer);
-                Verdict::Configure(Box::new(Change { adopted, scaled, diff }))
+        let Some(live) = live else { return Ok(Verdict::Create) };
+        let inherits = inherit::inherited(&live, adopt).is_some();
+        if trackers.is_empty() && !inherits && !drift::differs(&live, &answer, MANAGER) {
+            return Ok(Verdict::Unchanged { uid: uid(&live) });
+        }
+        let marks_off = tracking::marks_off(&live, &member.object).filter(|_| !trackers.is_empty());
+        let diff = fields::between(&member.key, &live, &answer);
+        Ok(Verdict::Configure(Box::new(Change { marks_off, force, inherits, scaled, diff })))
+    }
+
+    /// Applies without keeping anything. Conflicts with those alone from whom fields may be taken are no objection;
+    /// says whether there were any.
+    async fn rehearse(&self, served: &Served, key: &ObjectKey, object: &Value) -> Result<(Value, bool), Objection> {
+        let how = |force| How { manager: MANAGER, force, dry_run: true };
+        let force = self.policy.force_conflicts;
+        let answer = self.cluster.apply(served, key, object, how(force)).await;
+        match answer.map_err(|error| objection(key, error)) {
+            Err(Objection::Refused(Refused::Conflict(mut held))) => {
+                held.retain(|one| !self.policy.adopt.contains(&Owner::of_manager(&one.manager)));
+                if !held.is_empty() {
+                    return Err(Objection::Refused(Refused::Conflict(held)));
+                }
+                let answer = self.cluster.apply(served, key, object, how(true)).await;
+                Ok((answer.map_err(|error| objection(key, error))?, true))
             }
-            Some(live) => Verdict::Unchanged { uid: uid(&live) },
-        })
+            answer => Ok((answer?, force)),
+        }
+    }
+
+    /// What becomes of an object that cannot be changed to what is desired: made anew, where that is allowed.
+    fn anew(&self, member: &Member, live: &Value) -> Option<Verdict> {
+        if runs_once(member) {
+            return Some(Verdict::Rerun { uid: uid(live) });
+        }
+        let why = recreate::allowed(&member.key.kind, &member.object, live, self.direction)?;
+        Some(Verdict::Recreate { uid: uid(live), why })
     }
 }
 

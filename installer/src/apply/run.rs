@@ -97,23 +97,24 @@ pub(super) async fn plan(
     let mut plan = Plan::default();
     let mut uids = BTreeSet::new();
     for (member, verdict) in prepared.members.list.iter().zip(&prepared.verdicts) {
-        let action = match verdict {
-            Verdict::Create | Verdict::Predicted => Action::Created,
+        let (action, note) = match verdict {
+            Verdict::Create | Verdict::Predicted => (Action::Created, None),
             Verdict::Configure(change) => {
                 plan.fields.push(change.diff.clone());
-                Action::Configured
+                (Action::Configured, change.note())
             }
-            Verdict::Rerun { .. } => Action::Configured,
-            Verdict::LeftAlone => Action::Skipped,
+            Verdict::Rerun { .. } => (Action::Configured, Some("a hook that runs again".to_owned())),
+            Verdict::Recreate { why, .. } => (Action::Recreated, Some(why.clone())),
+            Verdict::LeftAlone => (Action::Skipped, None),
             Verdict::Unchanged { uid } => {
                 uids.insert(uid.clone());
-                Action::Unchanged
+                (Action::Unchanged, None)
             }
         };
         if *verdict == Verdict::Predicted {
             plan.predicted.push(member.key.clone());
         }
-        plan.changes.push(member.key.clone(), action, None);
+        plan.changes.push(member.key.clone(), action, note);
     }
     for (key, reason) in prepared.members.skipped {
         plan.changes.push(key, Action::Skipped, Some(reason));

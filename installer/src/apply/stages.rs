@@ -5,24 +5,27 @@ use std::ops::Range;
 use std::time::Duration;
 
 use consign_format::error::Failure;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::api_table::{ApiTable, Served};
 use super::cluster::CallError;
 use super::error::Refusal;
 use super::members::{self, Member};
-use super::preflight::{self, Check, Verdict};
+use super::preflight::{self, Change, Check, Verdict};
 use super::run::Prepared;
 use super::secrets::Secrets;
 use super::stage::Stage;
 use super::verbs::How;
 use super::wait::Wait;
-use super::{ApplyError, Direct, MANAGER, Order, SERVED_WITHIN, inventory};
+use super::{ApplyError, Direct, MANAGER, Order, SERVED_WITHIN, inherit, inventory};
 use crate::handoff::{Action, ChangeSet, Event, GroupKind, ObjectKey, OnEvent};
 
 /// Pause between two looks at something that comes or goes by itself.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How often an object that changes meanwhile is read anew.
+const ATTEMPTS: u32 = 5;
 
 /// An apply under way.
 pub(super) struct Work<'a> {
@@ -106,32 +109,30 @@ impl Work<'_> {
             let (action, note) = self.one(index).await?;
             wrote |= matches!(action, Action::Created | Action::Configured);
             let key = self.prepared.members.list[index].key.clone();
-            on(Event::Object(changes.push(key, action, note.map(str::to_owned)).clone()));
+            on(Event::Object(changes.push(key, action, note).clone()));
         }
         Ok(wrote)
     }
 
     /// Does what the verdict about one member says.
-    async fn one(&mut self, index: usize) -> Result<(Action, Option<&'static str>), ApplyError> {
+    async fn one(&mut self, index: usize) -> Result<(Action, Option<String>), ApplyError> {
         let member = &self.prepared.members.list[index];
         let (action, note, uid) = match &self.prepared.verdicts[index] {
             Verdict::Unchanged { uid } => (Action::Unchanged, None, uid.clone()),
-            Verdict::LeftAlone => return Ok((Action::Skipped, Some("a hook does not run again when going back"))),
-            Verdict::Create => (Action::Created, None, self.write(member, &member.object, None).await?),
+            Verdict::LeftAlone => {
+                return Ok((Action::Skipped, Some("a hook does not run again when going back".to_owned())));
+            }
+            Verdict::Create => (Action::Created, None, self.create(member).await?),
             Verdict::Predicted => {
                 self.gone(member).await?;
-                (Action::Created, None, self.write(member, &member.object, None).await?)
+                (Action::Created, None, self.create(member).await?)
             }
-            Verdict::Configure(change) => {
-                let object = change.scaled.as_ref().unwrap_or(&member.object);
-                (Action::Configured, None, self.write(member, object, change.adopted.as_ref()).await?)
-            }
+            Verdict::Configure(change) => (Action::Configured, change.note(), self.change(member, change).await?),
             Verdict::Rerun { uid } => {
-                let deleted = self.prepared.cluster.delete(self.served(member)?, &member.key, uid).await;
-                deleted.map_err(|error| self.refused(member, error))?;
-                self.gone(member).await?;
-                (Action::Configured, Some("a hook that runs again"), self.write(member, &member.object, None).await?)
+                let note = "a hook that runs again".to_owned();
+                (Action::Configured, Some(note), self.anew(member, uid).await?)
             }
+            Verdict::Recreate { uid, why } => (Action::Recreated, Some(why.clone()), self.anew(member, uid).await?),
         };
         self.uids.insert(uid);
         Ok((action, note))
@@ -158,17 +159,54 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn write(&self, member: &Member, object: &Value, adopted: Option<&Value>) -> Result<String, ApplyError> {
-        let cluster = self.prepared.cluster;
-        let served = self.served(member)?;
+    /// Brings an object that is there to what is desired.
+    async fn change(&self, member: &Member, change: &Change) -> Result<String, ApplyError> {
+        let (cluster, served) = (self.prepared.cluster, self.served(member)?);
         let refused = |error| self.refused(member, error);
-        let how =
-            How { manager: MANAGER, force: self.order.policy.force_conflicts || adopted.is_some(), dry_run: false };
-        let live = cluster.apply(served, &member.key, object, how).await.map_err(refused)?;
-        if let Some(marks) = adopted.filter(|marks| !marks.is_null()) {
+        if change.inherits {
+            self.inherit(served, member).await?;
+        }
+        let uid = self.write(member, change.scaled.as_ref().unwrap_or(&member.object), change.force).await?;
+        if let Some(marks) = &change.marks_off {
             cluster.merge(served, &member.key, marks, MANAGER).await.map_err(refused)?;
         }
-        Ok(preflight::uid(&live))
+        Ok(uid)
+    }
+
+    /// Makes what adopted tools have applied ours. The object is read anew: a change in between is a conflict of
+    /// resource versions, and then it is read once more.
+    async fn inherit(&self, served: &Served, member: &Member) -> Result<(), ApplyError> {
+        let cluster = self.prepared.cluster;
+        for attempt in 1.. {
+            let live = cluster.get(served, &member.key).await.map_err(|error| self.refused(member, error))?;
+            let Some(live) = live else { return Ok(()) };
+            let Some(fields) = inherit::inherited(&live, &self.order.policy.adopt) else { return Ok(()) };
+            let version = &live["metadata"]["resourceVersion"];
+            let patch = json!({"metadata": {"managedFields": fields, "resourceVersion": version}});
+            match cluster.merge(served, &member.key, &patch, MANAGER).await {
+                Err(CallError::Said(status)) if status.code == 409 && attempt < ATTEMPTS => {}
+                answer => return answer.map(drop).map_err(|error| self.refused(member, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes exactly this object, waits until it has gone with all its finalizers, and makes it anew.
+    async fn anew(&self, member: &Member, uid: &str) -> Result<String, ApplyError> {
+        let deleted = self.prepared.cluster.delete(self.served(member)?, &member.key, uid).await;
+        deleted.map_err(|error| self.refused(member, error))?;
+        self.gone(member).await?;
+        self.create(member).await
+    }
+
+    async fn create(&self, member: &Member) -> Result<String, ApplyError> {
+        self.write(member, &member.object, self.order.policy.force_conflicts).await
+    }
+
+    async fn write(&self, member: &Member, object: &Value, force: bool) -> Result<String, ApplyError> {
+        let how = How { manager: MANAGER, force, dry_run: false };
+        let live = self.prepared.cluster.apply(self.served(member)?, &member.key, object, how).await;
+        Ok(preflight::uid(&live.map_err(|error| self.refused(member, error))?))
     }
 
     fn served(&self, member: &Member) -> Result<&Served, ApplyError> {
@@ -189,7 +227,8 @@ impl Work<'_> {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                let reason = format!("it is being deleted and has not gone within {} s", SERVED_WITHIN.as_secs());
+                let held = finalizers(live.as_ref());
+                let reason = format!("it is being deleted and has not gone within {} s{held}", SERVED_WITHIN.as_secs());
                 return Err(ApplyError::Refused { refusals: vec![Refusal { key: member.key.clone(), reason }] });
             }
             sleep(PAUSE).await;
@@ -234,4 +273,11 @@ impl Work<'_> {
         let report = wait.until_healthy(&self.prepared.members.list[range], timeout, on).await?;
         if report.is_healthy() { Ok(()) } else { Err(ApplyError::Unhealthy { report }) }
     }
+}
+
+/// What keeps an object from going.
+fn finalizers(live: Option<&Value>) -> String {
+    let list = live.and_then(|live| live["metadata"]["finalizers"].as_array());
+    let names: Vec<&str> = list.into_iter().flatten().filter_map(Value::as_str).collect();
+    if names.is_empty() { String::new() } else { format!("; it waits for {}", names.join(", ")) }
 }

@@ -47,6 +47,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
     let config = context.config()?;
     let mut site = Site::open_exclusive(context.store.clone())?;
     site.allow = config.allow.clone();
+    site.apply = config.apply.clone();
     site.adopt_files = config.files.adopt;
     site.services = Systemctl::of_machine(context.store.root()).map(|found| Box::new(found) as Box<dyn ServiceManager>);
     let (retry, enforce_expiry) = (arguments.retry, arguments.enforce_expiry);

@@ -90,7 +90,7 @@ impl fmt::Display for FieldChange {
 /// A string as itself, in one line; anything else as JSON.
 fn words(value: &Value) -> String {
     match value.as_str() {
-        Some(text) if text.is_empty() => "\"\"".to_owned(),
+        Some("") => "\"\"".to_owned(),
         Some(text) => text.escape_debug().to_string(),
         None => value.to_string(),
     }

@@ -25,7 +25,7 @@ pub(super) async fn activate<H: Handoff>(
     handoff: &H,
     desired: &Desired,
 ) -> Result<Finished, Failure> {
-    let policy = policy(&run.vouched.release);
+    let policy = policy(&run.vouched.release, &run.site.apply);
     let mut tell = teller(run.progress);
     // Refuses before the first write; the current release stays what it is, the new one stays staged.
     handoff.plan(desired, &policy, &mut tell).await?;

@@ -147,7 +147,7 @@ async fn roll_back<H: Handoff>(
             .push(format!("tags in the registry could not be moved back: {error}; the next install moves them"));
     }
     let (wanted, timeout) = before(run, previous.as_ref())?;
-    let policy = policy(&run.vouched.release);
+    let policy = policy(&run.vouched.release, &run.site.apply);
     let back = match bring_back(run, previous.as_ref()) {
         Ok(()) => handoff.rollback(&wanted, &policy, timeout, &mut teller(run.progress)).await,
         Err(failure) => Err(Stopped { failure, changes: ChangeSet::default() }),

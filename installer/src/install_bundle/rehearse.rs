@@ -34,7 +34,7 @@ pub(super) async fn rehearse<H: Handoff>(
     let blobs = site.store.blobs()?;
     let desired = Desired { sealed, ..desired(&vouched.release, &read_from(&documents, &blobs))? };
     site.allow.check(&vouched.release, &desired.objects)?;
-    let plan = handoff.plan(&desired, &policy(&vouched.release), &mut teller(progress)).await?;
+    let plan = handoff.plan(&desired, &policy(&vouched.release, &site.apply), &mut teller(progress)).await?;
     Ok(Planned {
         product: vouched.approval.product.clone(),
         version: vouched.approval.version.clone(),
