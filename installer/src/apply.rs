@@ -14,11 +14,13 @@ use crate::handoff::{
 
 pub mod api_table;
 pub mod applyset;
+mod between;
 pub mod cluster;
 pub mod drift;
 pub mod error;
 pub mod fields;
 pub mod health;
+mod hook_ends;
 pub mod hooks;
 pub mod inherit;
 mod inventory;

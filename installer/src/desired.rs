@@ -1,5 +1,7 @@
 //! From a verified release to the desired state as data: manifest → layer → objects, each by its digest.
 
+use std::time::Duration;
+
 use consign_format::error::{Code, Coded, codes};
 use consign_format::release::ReleaseManifest;
 use consign_format::state::{self, StateError};
@@ -93,7 +95,7 @@ pub fn policy(release: &ReleaseManifest, site: &ApplyConfig) -> Policy {
     Policy {
         allow_prune: release.rollout.allow_prune.clone(),
         adopt: site.adopt.clone(),
+        wave_timeout: Some(Duration::from_secs(release.rollout.health_timeout)),
         force_conflicts: site.conflicts == Conflicts::Force,
-        ..Policy::default()
     }
 }

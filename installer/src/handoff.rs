@@ -58,7 +58,8 @@ pub struct Policy {
     pub adopt: Vec<Owner>,
     /// Take fields that other field managers hold, whoever they are.
     pub force_conflicts: bool,
-    /// How long a sync wave may take to become healthy before the next one starts.
+    /// How long a sync wave may take to become healthy before the next one starts. Without it no wave is waited for,
+    /// and no hook is deleted when it is done.
     pub wave_timeout: Option<Duration>,
 }
 

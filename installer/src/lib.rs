@@ -20,6 +20,7 @@ pub mod load;
 pub mod medium;
 pub mod nodes;
 pub mod open;
+pub mod pod_spec;
 pub mod receipts;
 pub mod scan;
 pub mod scrub;

@@ -20,6 +20,8 @@ mod between;
 mod guards;
 #[path = "apply/health.rs"]
 mod health;
+#[path = "apply/hook_ends.rs"]
+mod hook_ends;
 #[path = "apply/life_goes_on.rs"]
 mod life_goes_on;
 #[path = "apply/lifecycle.rs"]

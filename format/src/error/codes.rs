@@ -111,6 +111,8 @@ codes! {
     IMAGE_UNSUPPORTED = "image-unsupported" => Registry;
     /// An image layout or archive is not well formed.
     IMAGE_MALFORMED = "image-malformed" => Registry;
+    /// A pod of the release needs an image that the release does not bring.
+    IMAGE_ABSENT = "image-absent" => Registry;
     /// A registry cannot be reached, or goes on failing.
     REGISTRY_UNREACHABLE = "registry-unreachable" => Registry;
     /// A registry refuses the credentials, or wants some.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::api_table::{ApiTable, Served};
 use super::cluster::CallError;
 use super::error::{Conflict, Refusal, Tracked};
+use super::hook_ends::Ran;
 use super::members::Member;
 use super::refusal::{self, Refused};
 use super::scaling::with_live_replicas;
@@ -48,6 +49,8 @@ pub(crate) enum Verdict {
         /// What allows it.
         why: String,
     },
+    /// A hook that ran, and is gone because it asked for that.
+    Ran,
     /// A hook, while going back: not asked about, not touched.
     LeftAlone,
     /// Cannot be asked about yet: its kind or namespace is not there, or what was there is on its way out.
@@ -103,6 +106,8 @@ pub(crate) struct Check<'a> {
     pub(crate) policy: &'a Policy,
     /// What an autoscaler of the release scales.
     pub(crate) scaled: &'a BTreeSet<ObjectKey>,
+    /// Hooks that ran and are gone.
+    pub(super) ran: &'a Ran,
     /// To a release, or back to one.
     pub(crate) direction: Direction,
 }
@@ -159,6 +164,9 @@ impl Check<'_> {
         let live = self.cluster.get(served, &member.key).await.map_err(|error| objection(&member.key, error))?;
         if live.as_ref().is_some_and(is_leaving) {
             return Ok(Verdict::Predicted);
+        }
+        if live.is_none() && self.ran.has(member) {
+            return Ok(Verdict::Ran);
         }
         let trackers =
             live.as_ref().map(|live| tracking::trackers(live, &member.object, self.set_id)).unwrap_or_default();

@@ -7,6 +7,7 @@ use consign_format::error::Failure;
 
 use super::api_table::ApiTable;
 use super::applyset::{self, Scope};
+use super::hook_ends::Ran;
 use super::inventory::{self, Inventory, Kept};
 use super::members::{self, Members};
 use super::preflight::{Check, Verdict};
@@ -16,6 +17,9 @@ use super::stages::Work;
 use super::wait::Wait;
 use super::{ApplyError, Cluster, Direct, Direction, Order};
 use crate::handoff::{Action, ChangeSet, Desired, GroupKind, HealthReport, ObjectKey, OnEvent, Plan, Policy, Stopped};
+
+/// What is said of a hook that is gone because it asked for that.
+pub(super) const RAN_BEFORE: &str = "it ran before and was deleted, as it asks";
 
 /// What is known before the first write.
 pub(super) struct Prepared<'a> {
@@ -27,6 +31,8 @@ pub(super) struct Prepared<'a> {
     pub(super) verdicts: Vec<Verdict>,
     /// What an autoscaler of the release scales.
     pub(super) scaled: BTreeSet<ObjectKey>,
+    /// Hooks that ran and are gone.
+    pub(super) ran: Ran,
     pub(super) direction: Direction,
     pub(super) cluster: &'a Cluster,
 }
@@ -45,9 +51,10 @@ async fn prepare<'a>(
     Secrets { cluster, api: &api, desired, members: &members }.check().await?;
     let absent = absent_namespaces(cluster, &api, desired, &members).await?;
     let scaled = scaling::targets(&members.list);
-    let check = Check { cluster, api: &api, set_id: &set_id, policy, scaled: &scaled, direction };
+    let ran = Ran::read(cluster, &api, &desired.product, &members.list).await?;
+    let check = Check { cluster, api: &api, set_id: &set_id, policy, scaled: &scaled, ran: &ran, direction };
     let verdicts = check.all(&members.list, &absent, on).await?;
-    Ok(Prepared { api, set_id, members, verdicts, scaled, direction, cluster })
+    Ok(Prepared { api, set_id, members, verdicts, scaled, ran, direction, cluster })
 }
 
 /// Namespaces that members name and that are not there. One that the release does not bring is an error now, not later.
@@ -105,6 +112,7 @@ pub(super) async fn plan(
             }
             Verdict::Rerun { .. } => (Action::Configured, Some("a hook that runs again".to_owned())),
             Verdict::Recreate { why, .. } => (Action::Recreated, Some(why.clone())),
+            Verdict::Ran => (Action::Unchanged, Some(RAN_BEFORE.to_owned())),
             Verdict::LeftAlone => (Action::Skipped, None),
             Verdict::Unchanged { uid } => {
                 uids.insert(uid.clone());
@@ -180,6 +188,7 @@ pub(super) async fn await_healthy(
     let api = ApiTable::discover(&direct.cluster).await?;
     let set_id = applyset::id(&applyset::parent_key(&desired.product));
     let mut members = members::read(desired, &api, &set_id)?;
-    members.list.retain(|member| !member.is_hook || direction == Direction::Forward);
+    let ran = Ran::read(&direct.cluster, &api, &desired.product, &members.list).await?;
+    members.list.retain(|member| !member.is_hook || (direction == Direction::Forward && !ran.has(member)));
     Wait { cluster: &direct.cluster, api: &api }.until_healthy(&members.list, timeout, on).await
 }

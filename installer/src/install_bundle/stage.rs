@@ -6,7 +6,7 @@ use consign_registry::BlobFolder;
 use super::run::Run;
 use crate::desired::desired;
 use crate::handoff::Desired;
-use crate::images::check_images;
+use crate::images::{check_images, check_needed};
 use crate::site_registry::{Staged, back_to};
 use crate::site_secrets;
 use crate::store::repositories::{Named, NamesError, names_of};
@@ -33,6 +33,7 @@ pub(super) async fn stage(run: &mut Run<'_>, blobs: &BlobFolder) -> Result<Desir
     check_images(release, &read)?;
     let mut desired = desired(release, &read)?;
     run.site.allow.check(release, &desired.objects)?;
+    check_needed(release, &desired.objects)?;
     desired.sealed = site_secrets::find(run.site, &run.domain, &release.secrets)?;
     let names = names_of(release).map_err(BadNames)?;
     push(run, &names).await?;
