@@ -10,7 +10,7 @@ use consign_registry::BlobError;
 use consign_registry::manifest::{Manifest, ManifestError, Pointers};
 
 use crate::config::{ApplyConfig, Conflicts};
-use crate::handoff::{Desired, Policy};
+use crate::handoff::{Desired, Needs, Policy};
 
 /// The state artifact cannot be read, though its bytes are the signed ones.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +74,7 @@ pub fn desired(release: &ReleaseManifest, read: &ReadBlob<'_>) -> Result<Desired
     let layer = read(&layer, Limits::DEFAULT.state)?;
     let objects =
         state::read_layer(&layer, &Limits::DEFAULT).map_err(|source| DesiredError::Layer { digest, source })?;
-    Ok(Desired { objects, secrets: release.secrets.clone(), ..nothing(release) })
+    Ok(Desired { objects, secrets: release.secrets.clone(), needs: Needs::of(release), ..nothing(release) })
 }
 
 /// What is desired when a first release is taken back: nothing.
@@ -87,6 +87,7 @@ pub fn nothing(release: &ReleaseManifest) -> Desired {
         objects: Vec::new(),
         secrets: Vec::new(),
         sealed: None,
+        needs: Needs::default(),
     }
 }
 
@@ -96,6 +97,7 @@ pub fn policy(release: &ReleaseManifest, site: &ApplyConfig) -> Policy {
         allow_prune: release.rollout.allow_prune.clone(),
         adopt: site.adopt.clone(),
         wave_timeout: Some(Duration::from_secs(release.rollout.health_timeout)),
+        require_zero_downtime: site.require_zero_downtime,
         force_conflicts: site.conflicts == Conflicts::Force,
     }
 }

@@ -18,6 +18,7 @@ pub mod export;
 pub mod field_change;
 pub mod go_ahead;
 pub mod health_report;
+pub mod needs;
 pub mod object_key;
 pub mod owner;
 
@@ -25,6 +26,7 @@ pub use change_set::{Action, ChangeSet, Counts, Entry, Plan};
 pub use field_change::{FieldChange, ObjectDiff};
 pub use go_ahead::{Always, GoAhead};
 pub use health_report::{HealthReport, Unhealthy};
+pub use needs::Needs;
 pub use object_key::{GroupKind, ObjectKey};
 pub use owner::Owner;
 
@@ -46,6 +48,8 @@ pub struct Desired {
     pub secrets: Vec<SecretRule>,
     /// Secrets of this site alone, still encrypted. [`Desired::opened`] makes objects of them, at the last moment.
     pub sealed: Option<SealedSecrets>,
+    /// What the release was built for.
+    pub needs: Needs,
 }
 
 /// What the release and the site allow while applying. The zero value is the careful one.
@@ -56,6 +60,8 @@ pub struct Policy {
     pub allow_prune: Vec<String>,
     /// Whose objects and fields may be taken over.
     pub adopt: Vec<Owner>,
+    /// Refuse workloads whose update would interrupt their service.
+    pub require_zero_downtime: bool,
     /// Take fields that other field managers hold, whoever they are.
     pub force_conflicts: bool,
     /// How long a sync wave may take to become healthy before the next one starts. Without it no wave is waited for,

@@ -15,7 +15,7 @@ use crate::desired::ReadBlob;
 
 mod needed;
 
-pub use needed::{ImagesAbsent, check_needed};
+pub use needed::{Brought, ImagesAbsent, check_needed};
 
 /// An image that no node could run.
 #[derive(Debug, thiserror::Error)]

@@ -16,6 +16,8 @@ mod adopting;
 mod bench;
 #[path = "apply/between.rs"]
 mod between;
+#[path = "apply/fitness.rs"]
+mod fitness;
 #[path = "apply/guards.rs"]
 mod guards;
 #[path = "apply/health.rs"]

@@ -75,6 +75,8 @@ codes! {
     CLUSTER_FORBIDDEN = "cluster-forbidden" => Cluster;
     /// The cluster runs a Kubernetes that is too old.
     CLUSTER_TOO_OLD = "cluster-too-old" => Cluster;
+    /// Pods of the release would come to nodes that their images are not for.
+    NODE_PLATFORM = "node-platform" => Cluster;
     /// An object of the release cannot be applied by anybody.
     OBJECT_INVALID = "object-invalid" => Malformed;
     /// The cluster does not know a kind that the release uses.
@@ -173,6 +175,8 @@ codes! {
     SITE_CONFIG = "site-config" => Usage;
     /// A release holds kinds, namespaces or files that the site's administrator does not allow.
     NOT_ALLOWED = "not-allowed" => Policy;
+    /// An update would interrupt what runs, and the site does not allow that.
+    DOWNTIME = "downtime" => Policy;
     /// A file that Consign did not place stands where a release has one.
     FILE_FOREIGN = "file-foreign" => Policy;
     /// A file that Consign placed was changed since.

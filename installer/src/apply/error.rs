@@ -72,13 +72,33 @@ pub enum ApplyError {
         /// What it said.
         cause: String,
     },
-    /// The cluster is older than what server-side apply and discovery need.
+    /// The credentials lack rights that applying needs.
+    #[error("the API server {server} does not let us {}", .rights.join("; "))]
+    RightsMissing {
+        /// Its address.
+        server: String,
+        /// `VERBS RESOURCE in NAMESPACE`, all that are missing.
+        rights: Vec<String>,
+    },
+    /// Pods would come to nodes that their images are not for.
+    #[error("images do not fit the nodes: {}", list(.objects))]
+    NodePlatform {
+        /// The workloads, and what does not fit.
+        objects: Vec<Refusal>,
+    },
+    /// An update would interrupt the service, and the site does not allow that.
+    #[error("an update would interrupt what runs: {}", list(.objects))]
+    Downtime {
+        /// The workloads, and what they lack.
+        objects: Vec<Refusal>,
+    },
+    /// The cluster is older than what server-side apply and discovery need, or than what the release was rendered for.
     #[error("the cluster runs Kubernetes {version}, older than {minimum}")]
     TooOld {
         /// What it runs.
         version: String,
         /// The oldest that works.
-        minimum: &'static str,
+        minimum: String,
     },
     /// An object of the release cannot be applied by anybody.
     #[error("object {object} of the release is not valid: {problem}")]
@@ -187,7 +207,9 @@ impl Coded for ApplyError {
             ApplyError::NoCluster { .. } => codes::NO_CLUSTER,
             ApplyError::Kubeconfig { .. } => codes::KUBECONFIG_INVALID,
             ApplyError::Unreachable { .. } => codes::CLUSTER_UNREACHABLE,
-            ApplyError::NotAdmitted { .. } => codes::CLUSTER_FORBIDDEN,
+            ApplyError::NotAdmitted { .. } | ApplyError::RightsMissing { .. } => codes::CLUSTER_FORBIDDEN,
+            ApplyError::NodePlatform { .. } => codes::NODE_PLATFORM,
+            ApplyError::Downtime { .. } => codes::DOWNTIME,
             ApplyError::TooOld { .. } => codes::CLUSTER_TOO_OLD,
             ApplyError::ObjectInvalid { .. } => codes::OBJECT_INVALID,
             ApplyError::ApiMissing { .. } => codes::API_MISSING,
@@ -214,6 +236,15 @@ impl Coded for ApplyError {
             }
             ApplyError::NotAdmitted { .. } => {
                 "the credentials are refused or lack rights; use those of an administrator of the cluster"
+            }
+            ApplyError::RightsMissing { .. } => {
+                "grant these rights, or use the credentials of an administrator of the cluster"
+            }
+            ApplyError::NodePlatform { .. } => {
+                "build the release for these platforms too (images.platforms in release.yaml), or select nodes that fit"
+            }
+            ApplyError::Downtime { .. } => {
+                "mend the manifests and build the release again, or install without require-zero-downtime"
             }
             ApplyError::TooOld { .. } => "upgrade the cluster first",
             ApplyError::ObjectInvalid { .. } => "correct the manifest and build the release again",

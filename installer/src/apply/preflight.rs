@@ -18,7 +18,7 @@ use super::scaling::with_live_replicas;
 use super::tracking::Tracker;
 use super::verbs::How;
 use super::{ApplyError, Cluster, Direction, MANAGER, drift, fields, inherit, recreate, tracking};
-use crate::handoff::{Event, ObjectDiff, ObjectKey, OnEvent, Owner, Policy};
+use crate::handoff::{Event, GroupKind, ObjectDiff, ObjectKey, OnEvent, Owner, Policy};
 
 /// How many objects are asked about at once.
 const AT_ONCE: usize = 6;
@@ -152,7 +152,7 @@ impl Check<'_> {
             return Ok(Verdict::Predicted);
         }
         match self.ask(served, member).await {
-            Err(Objection::Refused(Refused::Other(refusal))) if waits_for_another(member, &refusal) => {
+            Err(Objection::Refused(Refused::Other(refusal))) if waits_for_another(&member.key.kind, &refusal) => {
                 Ok(Verdict::Predicted)
             }
             other => other,
@@ -237,8 +237,8 @@ pub(crate) fn is_leaving(live: &Value) -> bool {
 
 /// A bare Pod is refused as long as the ServiceAccount, PriorityClass or RuntimeClass that it names is not there,
 /// and those may come with this release. Its stage asks again.
-fn waits_for_another(member: &Member, refusal: &Refusal) -> bool {
-    member.key.kind.is("", "Pod") && ["not found", "was found"].iter().any(|words| refusal.reason.contains(words))
+pub(super) fn waits_for_another(kind: &GroupKind, refusal: &Refusal) -> bool {
+    kind.is("", "Pod") && ["not found", "was found"].iter().any(|words| refusal.reason.contains(words))
 }
 
 /// The uid of a live object.

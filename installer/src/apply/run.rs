@@ -7,15 +7,16 @@ use consign_format::error::Failure;
 
 use super::api_table::ApiTable;
 use super::applyset::{self, Scope};
+use super::fitness::Fitness;
 use super::hook_ends::Ran;
 use super::inventory::{self, Inventory, Kept};
-use super::members::{self, Members};
+use super::members::{self, Member, Members};
 use super::preflight::{Check, Verdict};
 use super::scaling;
 use super::secrets::{self, Secrets};
 use super::stages::Work;
 use super::wait::Wait;
-use super::{ApplyError, Cluster, Direct, Direction, Order};
+use super::{ApplyError, Cluster, Direct, Direction, Order, downtime, permissions, pod_trial};
 use crate::handoff::{Action, ChangeSet, Desired, GroupKind, HealthReport, ObjectKey, OnEvent, Plan, Policy, Stopped};
 
 /// What is said of a hook that is gone because it asked for that.
@@ -48,13 +49,27 @@ async fn prepare<'a>(
     let api = ApiTable::discover(cluster).await?;
     let set_id = applyset::id(&applyset::parent_key(&desired.product));
     let members = members::read(desired, &api, &set_id)?;
+    let is_forward = direction == Direction::Forward;
+    if is_forward {
+        permissions::check(cluster, &api, &members.list, on).await?;
+        Fitness { cluster, api: &api, needs: &desired.needs, members: &members.list }.check(on).await?;
+    }
     Secrets { cluster, api: &api, desired, members: &members }.check().await?;
     let absent = absent_namespaces(cluster, &api, desired, &members).await?;
     let scaled = scaling::targets(&members.list);
     let ran = Ran::read(cluster, &api, &desired.product, &members.list).await?;
     let check = Check { cluster, api: &api, set_id: &set_id, policy, scaled: &scaled, ran: &ran, direction };
     let verdicts = check.all(&members.list, &absent, on).await?;
+    if is_forward {
+        pod_trial::check(cluster, &members.list, &verdicts, &absent, on).await?;
+        interruptions(policy, &members.list, &verdicts)?;
+    }
     Ok(Prepared { api, set_id, members, verdicts, scaled, ran, direction, cluster })
+}
+
+fn interruptions(policy: &Policy, members: &[Member], verdicts: &[Verdict]) -> Result<(), ApplyError> {
+    let objects = if policy.require_zero_downtime { downtime::lacking(members, verdicts) } else { Vec::new() };
+    if objects.is_empty() { Ok(()) } else { Err(ApplyError::Downtime { objects }) }
 }
 
 /// Namespaces that members name and that are not there. One that the release does not bring is an error now, not later.

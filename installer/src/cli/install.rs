@@ -35,6 +35,9 @@ pub(super) struct Arguments {
     /// Try a release again that failed here before.
     #[arg(long)]
     retry: bool,
+    /// Refuse the release if any of its workloads could not be updated without an interruption.
+    #[arg(long)]
+    require_zero_downtime: bool,
     /// Stop after the plan and print it; change nothing at all.
     #[arg(long)]
     dry_run: bool,
@@ -48,6 +51,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
     let mut site = Site::open_exclusive(context.store.clone())?;
     site.allow = config.allow.clone();
     site.apply = config.apply.clone();
+    site.apply.require_zero_downtime |= arguments.require_zero_downtime;
     site.adopt_files = config.files.adopt;
     site.services = Systemctl::of_machine(context.store.root()).map(|found| Box::new(found) as Box<dyn ServiceManager>);
     let (retry, enforce_expiry) = (arguments.retry, arguments.enforce_expiry);

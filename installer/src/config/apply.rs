@@ -24,6 +24,8 @@ pub struct ApplyConfig {
     /// Whose objects and fields may be taken over: `argocd`, `flux`, `fleet`, `helm`, `kubectl`, `manager:NAME`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub adopt: Vec<Owner>,
+    /// Refuse releases whose workloads cannot be updated without an interruption; `--require-zero-downtime`.
+    pub require_zero_downtime: bool,
 }
 
 impl ApplyConfig {

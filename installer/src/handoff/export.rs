@@ -246,6 +246,7 @@ mod tests {
             objects: names.iter().map(object).collect(),
             secrets: Vec::new(),
             sealed: None,
+            needs: Default::default(),
         }
     }
 

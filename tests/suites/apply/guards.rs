@@ -9,8 +9,9 @@ use serde_json::json;
 
 use super::bench::*;
 
+/// A refusal before the first write, with this code and these words.
 #[track_caller]
-fn refused(stopped: Stopped, code: &str, says: &[&str]) {
+pub(crate) fn refused(stopped: Stopped, code: &str, says: &[&str]) {
     assert_eq!(stopped.failure.code().name, code, "{}", stopped.failure);
     for part in says {
         assert!(stopped.failure.to_string().contains(part), "{}", stopped.failure);

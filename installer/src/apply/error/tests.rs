@@ -19,7 +19,15 @@ fn every_error() -> Vec<ApplyError> {
         ApplyError::Kubeconfig { path: "/etc/site/kubeconfig".into(), source: "no current context".into() },
         ApplyError::Unreachable { server: server(), cause: text("connection refused") },
         ApplyError::NotAdmitted { server: server(), cause: text("Unauthorized") },
-        ApplyError::TooOld { version: text("v1.24.3"), minimum: "1.27" },
+        ApplyError::TooOld { version: text("v1.24.3"), minimum: text("1.27") },
+        ApplyError::RightsMissing {
+            server: server(),
+            rights: vec![text("create, patch deployments.apps in radiology"), text("get nodes")],
+        },
+        ApplyError::NodePlatform {
+            objects: refusal("its images are for linux/amd64, and it may come to nodes of linux/arm64"),
+        },
+        ApplyError::Downtime { objects: refusal("lacks a second replica, a readinessProbe of app") },
         ApplyError::ObjectInvalid { object: text("number 7"), problem: text("kind is missing") },
         ApplyError::ApiMissing { missing: vec![text("example.dev/v1 Viewer (Viewer.example.dev radiology/a)")] },
         ApplyError::Refused {
