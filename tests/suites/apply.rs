@@ -16,6 +16,8 @@ mod adopting;
 mod bench;
 #[path = "apply/between.rs"]
 mod between;
+#[path = "apply/faults.rs"]
+mod faults;
 #[path = "apply/fitness.rs"]
 mod fitness;
 #[path = "apply/guards.rs"]
@@ -34,3 +36,5 @@ mod plan;
 mod recreating;
 #[path = "apply/secrets.rs"]
 mod secrets;
+#[path = "apply/with_kubectl.rs"]
+mod with_kubectl;

@@ -90,6 +90,6 @@ async fn tries(cluster: &Cluster, member: &Member) -> Result<Option<String>, Cal
     // its way up or down says nothing about pods.
     let mute =
         ["cannot create resource", "does not support dry run"].iter().any(|words| refusal.reason.contains(words));
-    let passing = matches!(status.code, 401 | 429 | 500 | 503 | 504);
+    let passing = refusal::is_own_trouble(&status);
     Ok((!mute && !passing && !waits_for_another(&pod.kind, &refusal)).then_some(refusal.reason))
 }

@@ -249,10 +249,7 @@ pub(crate) fn uid(live: &Value) -> String {
 /// Reads a failed request about an object.
 pub(crate) fn objection(key: &ObjectKey, error: CallError) -> Objection {
     match error {
-        // Unauthorized, too many requests, and servers on their way up or down say nothing about the object.
-        CallError::Said(status) if !matches!(status.code, 401 | 429 | 503 | 504) => {
-            Objection::Refused(refusal::read(key, &status))
-        }
+        CallError::Said(status) if !refusal::is_own_trouble(&status) => Objection::Refused(refusal::read(key, &status)),
         other => Objection::Call(other),
     }
 }
