@@ -87,6 +87,15 @@ impl Direct {
         Direct { cluster, random }
     }
 
+    /// Says what differs from a release that was installed: what bringing it back would change. Writes nothing.
+    ///
+    /// # Errors
+    /// The cluster does not answer, or what differs cannot be brought back.
+    pub async fn drift(&self, desired: &Desired, policy: &Policy) -> Result<Plan, Failure> {
+        let desired = desired.opened()?;
+        Ok(run::plan(self, &desired, policy, Direction::Back, &mut |_| {}).await?)
+    }
+
     /// The cluster.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
@@ -105,7 +114,7 @@ impl Handoff for Direct {
 
     async fn plan(&self, desired: &Desired, policy: &Policy, on: &mut OnEvent<'_>) -> Result<Plan, Failure> {
         let desired = desired.opened()?;
-        Ok(run::plan(self, &desired, policy, on).await?)
+        Ok(run::plan(self, &desired, policy, Direction::Forward, on).await?)
     }
 
     async fn apply(

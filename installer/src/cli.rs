@@ -24,6 +24,7 @@ mod install;
 mod nodes;
 mod receipts;
 mod registry;
+mod run;
 mod runtime;
 mod serve;
 mod state_copy;
@@ -41,6 +42,7 @@ the signed one, loads the site's registry, applies the desired state, and hands 
   consign-site serve                                              the registry that nodes pull from
   consign-site nodes write --server https://REGISTRY:PORT         lets this node pull from it
   consign-site status                                             what runs, how the last run went
+  consign-site run --once                                         does the cluster still hold what is installed
   consign-site receipts export DIR                                what to carry back
 
 Everything the site keeps lies under /var/lib/consign; a run that was cut off is resumed by running it again.";
@@ -76,6 +78,7 @@ enum Command {
     Verify(verify::Arguments),
     Install(install::Arguments),
     Status(status::Arguments),
+    Run(run::Arguments),
     Serve(serve::Arguments),
     Registry(registry::Arguments),
     Gc(gc::Arguments),
@@ -141,6 +144,7 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
             Command::Verify(arguments) => verify::run(&context, &arguments),
             Command::Install(arguments) => install::run(&context, &arguments),
             Command::Status(arguments) => status::run(&context, &arguments),
+            Command::Run(arguments) => run::run(&context, &arguments),
             Command::Serve(arguments) => serve::run(&context, &arguments),
             Command::Registry(arguments) => registry::run(&context, &arguments),
             Command::Gc(arguments) => gc::run(&context, &arguments),

@@ -12,10 +12,12 @@ use crate::store::StoreError;
 use crate::store::state_file::read_bytes;
 
 mod apply;
+mod drift;
 mod nodes;
 mod registry;
 
 pub use apply::{ApplyConfig, Conflicts};
+pub use drift::{DriftConfig, DriftMode};
 pub use nodes::NodesConfig;
 pub use registry::{ExistingRegistry, LoginFile, RegistryConfig};
 
@@ -53,6 +55,9 @@ pub struct SiteConfig {
     /// How the handoff `direct` applies.
     #[serde(skip_serializing_if = "ApplyConfig::is_unsaid")]
     pub apply: ApplyConfig,
+    /// Looking after what is installed.
+    #[serde(skip_serializing_if = "DriftConfig::is_unsaid")]
+    pub drift: DriftConfig,
     /// Files of a release at their places.
     #[serde(skip_serializing_if = "FilesConfig::is_default")]
     pub files: FilesConfig,
@@ -86,6 +91,7 @@ impl Default for SiteConfig {
             require_scan: false,
             allow: Allow::default(),
             apply: ApplyConfig::default(),
+            drift: DriftConfig::default(),
             files: FilesConfig::default(),
             registry: RegistryConfig::default(),
             nodes: NodesConfig::default(),

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use consign_format::error::{Code, Coded, codes};
+use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::release::ReleaseManifest;
 use consign_format::state::{self, StateError};
-use consign_format::{Digest, Limits};
+use consign_format::{Digest, Limits, Name};
 use consign_registry::BlobError;
 use consign_registry::manifest::{Manifest, ManifestError, Pointers};
 
 use crate::config::{ApplyConfig, Conflicts};
 use crate::handoff::{Desired, Needs, Policy};
+use crate::site::Site;
+use crate::site_secrets;
 
 /// The state artifact cannot be read, though its bytes are the signed ones.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +77,15 @@ pub fn desired(release: &ReleaseManifest, read: &ReadBlob<'_>) -> Result<Desired
     let objects =
         state::read_layer(&layer, &Limits::DEFAULT).map_err(|source| DesiredError::Layer { digest, source })?;
     Ok(Desired { objects, secrets: release.secrets.clone(), needs: Needs::of(release), ..nothing(release) })
+}
+
+/// A release that is complete here and what it desires, from the store; its Secrets of this site still encrypted.
+pub fn of_store(site: &Site, domain: &Name, release: &Digest) -> Result<(ReleaseManifest, Desired), Failure> {
+    let release = site.store.read_release(release)?;
+    let blobs = site.store.blobs()?;
+    let mut desired = desired(&release, &|digest, limit| blobs.read(digest, limit))?;
+    desired.sealed = site_secrets::find(site, domain, &release.secrets)?;
+    Ok((release, desired))
 }
 
 /// What is desired when a first release is taken back: nothing.

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod desired;
+pub mod drift_run;
 pub mod files;
 pub mod gc;
 pub mod handoff;

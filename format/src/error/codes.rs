@@ -95,6 +95,8 @@ codes! {
     APPLYSET_FOREIGN = "applyset-foreign" => Cluster;
     /// A Secret that somebody at the site has to make is not there.
     SECRET_MISSING = "secret-missing" => Cluster;
+    /// Somebody changed what is installed.
+    DRIFTED = "drifted" => Cluster;
     /// Not everything became healthy in time, or something failed.
     UNHEALTHY = "unhealthy" => Unhealthy;
 

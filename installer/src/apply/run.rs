@@ -112,9 +112,10 @@ pub(super) async fn plan(
     direct: &Direct,
     desired: &Desired,
     policy: &Policy,
+    direction: Direction,
     on: &mut OnEvent<'_>,
 ) -> Result<Plan, ApplyError> {
-    let prepared = prepare(direct, desired, policy, Direction::Forward, on).await?;
+    let prepared = prepare(direct, desired, policy, direction, on).await?;
     let inventory = Inventory::open(prepared.cluster, &prepared.api, &desired.product, &desired.tooling).await?;
     let mut plan = Plan::default();
     let mut uids = BTreeSet::new();
@@ -143,7 +144,7 @@ pub(super) async fn plan(
         plan.changes.push(key, Action::Skipped, Some(reason));
     }
     let keys = prepared.members.list.iter().map(|one| one.key.clone()).collect();
-    let kept = Kept { uids: &uids, keys: &keys, allow: &policy.allow_prune, direction: Direction::Forward };
+    let kept = Kept { uids: &uids, keys: &keys, allow: &policy.allow_prune, direction };
     for leftover in inventory.leftovers(&prepared.api, &kept).await? {
         let action = if leftover.kept.is_some() { Action::Skipped } else { Action::Deleted };
         plan.changes.push(leftover.key, action, leftover.kept);

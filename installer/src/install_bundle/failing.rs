@@ -14,10 +14,9 @@ use super::activate::draft;
 use super::placing::bring_back;
 use super::run::Run;
 use super::telling::teller;
-use crate::desired::{desired, nothing, policy};
+use crate::desired::{nothing, of_store, policy};
 use crate::handoff::{ChangeSet, Desired, Handoff, HealthReport, Stopped};
 use crate::receipts::{issue, release_of};
-use crate::site_secrets;
 use crate::store::products::ReleaseRef;
 
 /// What went wrong.
@@ -187,9 +186,6 @@ fn before(run: &Run<'_>, previous: Option<&ReleaseRef>) -> Result<(Desired, Dura
         let rollout = &run.vouched.release.rollout;
         return Ok((nothing(&run.vouched.release), Duration::from_secs(rollout.health_timeout)));
     };
-    let release = run.site.store.read_release(&previous.digest)?;
-    let blobs = run.site.store.blobs()?;
-    let mut desired = desired(&release, &|digest, limit| blobs.read(digest, limit))?;
-    desired.sealed = site_secrets::find(run.site, &run.domain, &release.secrets)?;
+    let (release, desired) = of_store(run.site, &run.domain, &previous.digest)?;
     Ok((desired, Duration::from_secs(release.rollout.health_timeout)))
 }
