@@ -14,17 +14,26 @@ use crate::handoff::{
 
 pub mod api_table;
 pub mod applyset;
+mod between;
 pub mod cluster;
+mod downtime;
 pub mod drift;
 pub mod error;
+pub mod fields;
+mod fitness;
 pub mod health;
+mod hook_ends;
 pub mod hooks;
+pub mod inherit;
 mod inventory;
 mod lease;
 pub mod members;
+mod permissions;
+mod pod_trial;
 mod preflight;
 mod prune;
 pub mod reasons;
+mod recreate;
 pub mod refusal;
 mod run;
 pub mod scaling;
@@ -79,6 +88,15 @@ impl Direct {
         Direct { cluster, random }
     }
 
+    /// Says what differs from a release that was installed: what bringing it back would change. Writes nothing.
+    ///
+    /// # Errors
+    /// The cluster does not answer, or what differs cannot be brought back.
+    pub async fn drift(&self, desired: &Desired, policy: &Policy) -> Result<Plan, Failure> {
+        let desired = desired.opened()?;
+        Ok(run::plan(self, &desired, policy, Direction::Back, &mut |_| {}).await?)
+    }
+
     /// The cluster.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
@@ -97,7 +115,7 @@ impl Handoff for Direct {
 
     async fn plan(&self, desired: &Desired, policy: &Policy, on: &mut OnEvent<'_>) -> Result<Plan, Failure> {
         let desired = desired.opened()?;
-        Ok(run::plan(self, &desired, policy, on).await?)
+        Ok(run::plan(self, &desired, policy, Direction::Forward, on).await?)
     }
 
     async fn apply(

@@ -31,6 +31,7 @@ mod nodes;
 mod receipts;
 mod registry;
 mod rollback;
+mod run;
 mod runtime;
 mod serve;
 mod state_copy;
@@ -51,6 +52,7 @@ the signed one, loads the site's registry, applies the desired state, and hands 
   consign-site serve                                              the registry that nodes pull from
   consign-site nodes write --server https://REGISTRY:PORT         lets this node pull from it
   consign-site status                                             what runs, how the last run went
+  consign-site run --once                                         does the cluster still hold what is installed
   consign-site receipts export DIR                                what to carry back
   consign-site doctor                                             what is wrong here, and what to do
   consign-site diagnose -o FILE                                   one file for headquarters
@@ -93,6 +95,7 @@ enum Command {
     Hold(hold::Arguments),
     Watch(watch::Arguments),
     Status(status::Arguments),
+    Run(run::Arguments),
     Serve(serve::Arguments),
     Registry(registry::Arguments),
     Gc(gc::Arguments),
@@ -165,6 +168,7 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
             Command::Hold(arguments) => hold::run(&context, &arguments),
             Command::Watch(arguments) => watch::run(&context, &arguments),
             Command::Status(arguments) => status::run(&context, &arguments),
+            Command::Run(arguments) => run::run(&context, &arguments),
             Command::Serve(arguments) => serve::run(&context, &arguments),
             Command::Registry(arguments) => registry::run(&context, &arguments),
             Command::Gc(arguments) => gc::run(&context, &arguments),

@@ -11,13 +11,17 @@ use crate::allow::Allow;
 use crate::store::StoreError;
 use crate::store::state_file::read_bytes;
 
+mod apply;
 mod diagnose;
+mod drift;
 pub mod gates;
 mod nodes;
 mod registry;
 mod watch;
 
+pub use apply::{ApplyConfig, Conflicts};
 pub use diagnose::DiagnoseConfig;
+pub use drift::{DriftConfig, DriftMode};
 pub use gates::{InterlockConfig, WindowConfig};
 pub use nodes::NodesConfig;
 pub use registry::{ExistingRegistry, LoginFile, RegistryConfig};
@@ -54,6 +58,12 @@ pub struct SiteConfig {
     /// What a release may hold; without it, everything.
     #[serde(skip_serializing_if = "Allow::is_everything")]
     pub allow: Allow,
+    /// How the handoff `direct` applies.
+    #[serde(skip_serializing_if = "ApplyConfig::is_unsaid")]
+    pub apply: ApplyConfig,
+    /// Looking after what is installed.
+    #[serde(skip_serializing_if = "DriftConfig::is_unsaid")]
+    pub drift: DriftConfig,
     /// Files of a release at their places.
     #[serde(skip_serializing_if = "FilesConfig::is_default")]
     pub files: FilesConfig,
@@ -98,6 +108,8 @@ impl Default for SiteConfig {
             export_dir: None,
             require_scan: false,
             allow: Allow::default(),
+            apply: ApplyConfig::default(),
+            drift: DriftConfig::default(),
             files: FilesConfig::default(),
             windows: Vec::new(),
             interlock: InterlockConfig::default(),
@@ -198,7 +210,13 @@ mod tests {
     fn a_typing_mistake_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("site.toml");
-        for text in ["handof = \"export\"", "handoff = \"exports\"", "[registry]\nlisten = \"localhost\"", "\u{0}"] {
+        for text in [
+            "handof = \"export\"",
+            "handoff = \"exports\"",
+            "[registry]\nlisten = \"localhost\"",
+            "\u{0}",
+            "[apply]\nadopt = [\"argo\"]",
+        ] {
             std::fs::write(&path, text).unwrap();
             assert_eq!(SiteConfig::read(&path).unwrap_err().code(), codes::SITE_CONFIG, "{text}");
         }

@@ -1,13 +1,18 @@
 //! From a verified release to the desired state as data: manifest → layer → objects, each by its digest.
 
-use consign_format::error::{Code, Coded, codes};
+use std::time::Duration;
+
+use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::release::ReleaseManifest;
 use consign_format::state::{self, StateError};
-use consign_format::{Digest, Limits};
+use consign_format::{Digest, Limits, Name};
 use consign_registry::BlobError;
 use consign_registry::manifest::{Manifest, ManifestError, Pointers};
 
-use crate::handoff::{Desired, Policy};
+use crate::config::{ApplyConfig, Conflicts};
+use crate::handoff::{Desired, Needs, Policy};
+use crate::site::Site;
+use crate::site_secrets;
 
 /// The state artifact cannot be read, though its bytes are the signed ones.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +76,16 @@ pub fn desired(release: &ReleaseManifest, read: &ReadBlob<'_>) -> Result<Desired
     let layer = read(&layer, Limits::DEFAULT.state)?;
     let objects =
         state::read_layer(&layer, &Limits::DEFAULT).map_err(|source| DesiredError::Layer { digest, source })?;
-    Ok(Desired { objects, secrets: release.secrets.clone(), ..nothing(release) })
+    Ok(Desired { objects, secrets: release.secrets.clone(), needs: Needs::of(release), ..nothing(release) })
+}
+
+/// A release that is complete here and what it desires, from the store; its Secrets of this site still encrypted.
+pub fn of_store(site: &Site, domain: &Name, release: &Digest) -> Result<(ReleaseManifest, Desired), Failure> {
+    let release = site.store.read_release(release)?;
+    let blobs = site.store.blobs()?;
+    let mut desired = desired(&release, &|digest, limit| blobs.read(digest, limit))?;
+    desired.sealed = site_secrets::find(site, domain, &release.secrets)?;
+    Ok((release, desired))
 }
 
 /// What is desired when a first release is taken back: nothing.
@@ -84,10 +98,17 @@ pub fn nothing(release: &ReleaseManifest) -> Desired {
         objects: Vec::new(),
         secrets: Vec::new(),
         sealed: None,
+        needs: Needs::default(),
     }
 }
 
-/// What a release allows while it is applied; the site's own allowances are added by the administrator alone.
-pub fn policy(release: &ReleaseManifest) -> Policy {
-    Policy { allow_prune: release.rollout.allow_prune.clone(), ..Policy::default() }
+/// What may be done while a release is applied: what the release allows, and what the administrator of the site does.
+pub fn policy(release: &ReleaseManifest, site: &ApplyConfig) -> Policy {
+    Policy {
+        allow_prune: release.rollout.allow_prune.clone(),
+        adopt: site.adopt.clone(),
+        wave_timeout: Some(Duration::from_secs(release.rollout.health_timeout)),
+        require_zero_downtime: site.require_zero_downtime,
+        force_conflicts: site.conflicts == Conflicts::Force,
+    }
 }

@@ -16,14 +16,20 @@ use crate::site_secrets::SealedSecrets;
 pub mod change_set;
 pub mod chosen;
 pub mod export;
+pub mod field_change;
 pub mod go_ahead;
 pub mod health_report;
+pub mod needs;
 pub mod object_key;
+pub mod owner;
 
 pub use change_set::{Action, ChangeSet, Counts, Entry, Plan};
+pub use field_change::{FieldChange, ObjectDiff};
 pub use go_ahead::{Always, GoAhead};
 pub use health_report::{HealthReport, Unhealthy};
+pub use needs::Needs;
 pub use object_key::{GroupKind, ObjectKey};
+pub use owner::Owner;
 
 /// The desired state of one release of one product, as it came out of the verified state artifact.
 #[derive(Debug, Clone)]
@@ -43,6 +49,8 @@ pub struct Desired {
     pub secrets: Vec<SecretRule>,
     /// Secrets of this site alone, still encrypted. [`Desired::opened`] makes objects of them, at the last moment.
     pub sealed: Option<SealedSecrets>,
+    /// What the release was built for.
+    pub needs: Needs,
 }
 
 /// What the release and the site allow while applying. The zero value is the careful one.
@@ -51,11 +59,14 @@ pub struct Policy {
     /// Kinds that may be pruned although they hold state: `PersistentVolumeClaim`, `PersistentVolume`, `Namespace`,
     /// `CustomResourceDefinition.apiextensions.k8s.io` (`Kind` alone is understood too). From the signed `allowPrune`.
     pub allow_prune: Vec<String>,
-    /// Take over objects that another tool tracks, its fields included.
-    pub adopt: bool,
-    /// Take fields that other field managers hold.
+    /// Whose objects and fields may be taken over.
+    pub adopt: Vec<Owner>,
+    /// Refuse workloads whose update would interrupt their service.
+    pub require_zero_downtime: bool,
+    /// Take fields that other field managers hold, whoever they are.
     pub force_conflicts: bool,
-    /// How long a sync wave may take to become healthy before the next one starts.
+    /// How long a sync wave may take to become healthy before the next one starts. Without it no wave is waited for,
+    /// and no hook is deleted when it is done.
     pub wave_timeout: Option<Duration>,
 }
 

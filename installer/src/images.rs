@@ -13,6 +13,10 @@ use consign_registry::manifest::{Manifest, ManifestError, Pointers};
 
 use crate::desired::ReadBlob;
 
+mod needed;
+
+pub use needed::{Brought, ImagesAbsent, check_needed};
+
 /// An image that no node could run.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {

@@ -184,8 +184,9 @@ pub fn release_of(product: &Name, release: &ReleaseRef) -> ReceiptRelease {
 
 /// What a receipt says of changes.
 pub fn objects_of(changes: &ChangeSet) -> ObjectCounts {
-    let Counts { created, configured, unchanged, deleted, skipped } = changes.counts();
-    ObjectCounts { created, configured, unchanged, deleted, skipped }
+    let Counts { created, configured, recreated, unchanged, deleted, skipped } = changes.counts();
+    // A receipt knows what was there and differed; how it was brought to what is desired is in the output of the run.
+    ObjectCounts { created, configured: configured + recreated, unchanged, deleted, skipped }
 }
 
 /// Objects that left the release and stayed, each with the reason.

@@ -12,6 +12,7 @@ use consign_format::{Digest, Name, error::Code, error::Coded, error::codes};
 use serde::{Deserialize, Serialize};
 
 use crate::allow::Allow;
+use crate::config::ApplyConfig;
 use crate::services::ServiceManager;
 use crate::store::lock::{self, Lock};
 use crate::store::{Store, StoreError, state_file};
@@ -77,6 +78,8 @@ pub struct Site {
     lock: Option<Lock>,
     /// What the administrator lets a release hold; everything, until it is said.
     pub allow: Allow,
+    /// How the administrator lets objects be applied.
+    pub apply: ApplyConfig,
     /// Whether files that others placed may be taken over.
     pub adopt_files: bool,
     /// Who runs the services of this machine, if somebody does.
@@ -178,8 +181,16 @@ impl Site {
         for name in identity.domains.keys() {
             domains.insert(name.clone(), DomainState::read(&store, &identity, name)?);
         }
-        let site =
-            Site { store, identity, domains, lock: None, allow: Allow::default(), adopt_files: false, services: None };
+        let site = Site {
+            store,
+            identity,
+            domains,
+            lock: None,
+            allow: Allow::default(),
+            apply: ApplyConfig::default(),
+            adopt_files: false,
+            services: None,
+        };
         site.check_traces()?;
         Ok(site)
     }

@@ -193,6 +193,7 @@ mod tests {
             namespace: None,
             objects: vec![],
             secrets: vec![],
+            needs: Default::default(),
             sealed: Some(sealed.clone()),
         };
         assert!(!format!("{closed:?}").contains("SECRET-KEY"));

@@ -233,3 +233,27 @@ fn a_dry_run_changes_nothing_at_all() {
     assert_eq!(planned.plan.changes.counts().to_string(), "0 created, 1 configured, 1 unchanged, 0 deleted, 0 skipped");
     assert_eq!(fingerprint(site.root.path()), before);
 }
+
+#[test]
+fn a_pod_whose_image_the_release_does_not_bring_is_found_before_anything_is_applied() {
+    let site = running();
+    let hook = |image: &str| {
+        serde_json::json!({"apiVersion": "batch/v1", "kind": "Job",
+            "metadata": {"name": "migrate", "namespace": "demo", "annotations": {"helm.sh/hook": "pre-install"}},
+            "spec": {"template": {"spec": {"initContainers": [{"name": "i", "image": image}],
+                "containers": [{"name": "c", "image": "registry.example/app:1"}]}}}})
+    };
+    let with = |image: &str| {
+        let objects = [kit::config_map("a", "2.0"), hook(image)];
+        Draft::of("2.0", 20, &objects).with_image("registry.example/app:1", "layer of 2.0").bundle()
+    };
+    let elsewhere = format!("registry.example/app:1@sha256:{}", "0".repeat(64));
+    for image in ["registry.example/other:1", "registry.example/app:2", elsewhere.as_str(), "NOT A REFERENCE"] {
+        let bytes = with(image);
+        let failure = refused(&site, &bytes, Order::default(), codes::IMAGE_ABSENT, image);
+        assert_eq!(failure.to_string(), format!("the release does not bring {image} (of Job demo/migrate)"));
+        let dry = Order { until: Until::Planned, ..Order::default() };
+        refused(&site, &bytes, dry, codes::IMAGE_ABSENT, image);
+    }
+    site.install_bytes(&with("registry.example/app:1"), Order::default()).unwrap();
+}

@@ -92,6 +92,32 @@ impl Cluster {
         command
     }
 
+    /// Kills the API server, as a crash would. What it stored stays.
+    pub fn kill_api_server(&mut self) {
+        let server = self.components.iter_mut().find(|one| one.name() == API_SERVER);
+        server.expect("it was started with the cluster").kill();
+    }
+
+    /// Starts the API server anew at its address, and waits until it is ready.
+    pub fn restart_api_server(&mut self) {
+        let place = self.components.iter().position(|one| one.name() == API_SERVER).expect("it was started");
+        let address = self._port.local_addr().expect("the address bound at the start");
+        let folder = self.folder().to_owned();
+        let keep = std::env::var_os(KEEP_VARIABLE).is_some();
+        let arguments = apiserver_arguments(address);
+        self.components[place] = Component::start(&self.binary, API_SERVER, &arguments, &folder, keep);
+        let (kubeconfig, deadline) = (self.kubeconfig.clone(), Instant::now() + STARTUP);
+        // Blocking on a runtime is refused inside another one; a plain thread is inside none.
+        let waiting = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            while !runtime.block_on(is_ready(&kubeconfig)) {
+                assert!(Instant::now() < deadline, "the API server does not come back");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        waiting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    }
+
     /// The folder with the data and the logs (`etcd.log`, `kube-apiserver.log`, `kube-controller-manager.log`).
     pub fn folder(&self) -> &Path {
         self.kubeconfig.parent().expect("the kubeconfig lies in the folder")
@@ -114,7 +140,7 @@ impl Cluster {
 
         let mut start = Start { binary: &binary, folder: folder.path(), keep, components: Vec::new() };
         start.run("etcd", &etcd_arguments());
-        start.run("kube-apiserver", &apiserver_arguments(address));
+        start.run(API_SERVER, &apiserver_arguments(address));
         start.wait("the API server is ready", || runtime.block_on(is_ready(&credentials.kubeconfig)));
         start.run("kube-controller-manager", &controller_manager_arguments());
         start.wait("the default service account exists", || runtime.block_on(has_account(&credentials.kubeconfig)));
@@ -178,6 +204,9 @@ impl Start<'_> {
         }
     }
 }
+
+/// The name of the API server among the components.
+const API_SERVER: &str = "kube-apiserver";
 
 /// Etcd and the API server meet at a socket in the folder that both run in: one port less to find, and a relative
 /// name is never too long for a socket.

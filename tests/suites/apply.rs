@@ -10,17 +10,31 @@
     reason = "tests"
 )]
 
+#[path = "apply/adopting.rs"]
+mod adopting;
 #[path = "apply/bench.rs"]
 mod bench;
 #[path = "apply/between.rs"]
 mod between;
+#[path = "apply/faults.rs"]
+mod faults;
+#[path = "apply/fitness.rs"]
+mod fitness;
 #[path = "apply/guards.rs"]
 mod guards;
 #[path = "apply/health.rs"]
 mod health;
+#[path = "apply/hook_ends.rs"]
+mod hook_ends;
 #[path = "apply/life_goes_on.rs"]
 mod life_goes_on;
 #[path = "apply/lifecycle.rs"]
 mod lifecycle;
+#[path = "apply/plan.rs"]
+mod plan;
+#[path = "apply/recreating.rs"]
+mod recreating;
 #[path = "apply/secrets.rs"]
 mod secrets;
+#[path = "apply/with_kubectl.rs"]
+mod with_kubectl;

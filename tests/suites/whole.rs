@@ -10,6 +10,8 @@
 
 #[path = "whole/cluster.rs"]
 mod cluster;
+#[path = "whole/cluster_holds.rs"]
+mod cluster_holds;
 #[path = "whole/inputs.rs"]
 mod inputs;
 #[path = "whole/journey.rs"]

@@ -81,6 +81,8 @@ codes! {
     CLUSTER_FORBIDDEN = "cluster-forbidden" => Cluster;
     /// The cluster runs a Kubernetes that is too old.
     CLUSTER_TOO_OLD = "cluster-too-old" => Cluster;
+    /// Pods of the release would come to nodes that their images are not for.
+    NODE_PLATFORM = "node-platform" => Cluster;
     /// An object of the release cannot be applied by anybody.
     OBJECT_INVALID = "object-invalid" => Malformed;
     /// The cluster does not know a kind that the release uses.
@@ -99,6 +101,8 @@ codes! {
     APPLYSET_FOREIGN = "applyset-foreign" => Cluster;
     /// A Secret that somebody at the site has to make is not there.
     SECRET_MISSING = "secret-missing" => Cluster;
+    /// Somebody changed what is installed.
+    DRIFTED = "drifted" => Cluster;
     /// Not everything became healthy in time, or something failed.
     UNHEALTHY = "unhealthy" => Unhealthy;
 
@@ -117,6 +121,8 @@ codes! {
     IMAGE_UNSUPPORTED = "image-unsupported" => Registry;
     /// An image layout or archive is not well formed.
     IMAGE_MALFORMED = "image-malformed" => Registry;
+    /// A pod of the release needs an image that the release does not bring.
+    IMAGE_ABSENT = "image-absent" => Registry;
     /// A registry cannot be reached, or goes on failing.
     REGISTRY_UNREACHABLE = "registry-unreachable" => Registry;
     /// A registry refuses the credentials, or wants some.
@@ -195,6 +201,8 @@ codes! {
     DOCTOR_FINDINGS = "doctor-findings" => Failed;
     /// A release holds kinds, namespaces or files that the site's administrator does not allow.
     NOT_ALLOWED = "not-allowed" => Policy;
+    /// An update would interrupt what runs, and the site does not allow that.
+    DOWNTIME = "downtime" => Policy;
     /// A file that Consign did not place stands where a release has one.
     FILE_FOREIGN = "file-foreign" => Policy;
     /// A file that Consign placed was changed since.

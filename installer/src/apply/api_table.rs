@@ -72,6 +72,11 @@ impl ApiTable {
         self.exact.get(&(api_version.to_owned(), kind.to_owned()))
     }
 
+    /// Whether anything is served at exactly this `apiVersion`, or this kind of it.
+    pub fn serves(&self, api_version: &str, kind: Option<&str>) -> bool {
+        self.exact.keys().any(|(version, one)| version == api_version && kind.is_none_or(|kind| kind == one))
+    }
+
     /// Finds a kind at the version that the cluster prefers.
     pub fn preferred(&self, kind: &GroupKind) -> Option<&Served> {
         self.preferred.get(kind)

@@ -24,9 +24,12 @@ pub const NAMESPACES: &str = "applyset.kubernetes.io/additional-namespaces";
 /// The namespace of all parents.
 pub const PARENT_NAMESPACE: &str = "consign-system";
 
+/// The kind of all parents.
+pub const PARENT_KIND: &str = "Secret";
+
 /// The parent Secret of a product.
 pub fn parent_key(product: &str) -> ObjectKey {
-    ObjectKey::new(GroupKind::new("", "Secret"), PARENT_NAMESPACE, format!("consign-{product}"))
+    ObjectKey::new(GroupKind::new("", PARENT_KIND), PARENT_NAMESPACE, format!("consign-{product}"))
 }
 
 /// The id of a set: `applyset-<base64url(sha256("<name>.<namespace>.<kind>.<group>"))>-v1`.

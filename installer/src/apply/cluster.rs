@@ -235,7 +235,7 @@ fn check_version(version: &str) -> Result<(), ApplyError> {
     let mut parts = version.trim_start_matches('v').split(['.', '-', '+']).map(str::parse::<u32>);
     let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else { return Ok(()) };
     if (major, minor) < (MINIMUM.0, MINIMUM.1) {
-        return Err(ApplyError::TooOld { version: version.to_owned(), minimum: MINIMUM.2 });
+        return Err(ApplyError::TooOld { version: version.to_owned(), minimum: MINIMUM.2.to_owned() });
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ pub fn differs(live: &Value, dry_run: &Value, manager: &str) -> bool {
 }
 
 /// The object without status and without what the server keeps for itself. Borrowed; objects may be large.
-fn content(object: &Value) -> Map<String, Value> {
+pub(super) fn content(object: &Value) -> Map<String, Value> {
     let mut kept = Map::new();
     for (name, value) in object.as_object().into_iter().flatten() {
         match (name.as_str(), value) {

@@ -1,11 +1,12 @@
 //! What can go wrong between the desired state and the cluster. Fields, not prose; never Secret data.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use consign_format::error::{Code, Coded, codes};
 use thiserror::Error;
 
-use crate::handoff::{HealthReport, ObjectKey};
+use crate::handoff::{HealthReport, ObjectKey, Owner};
 
 /// One object that the API server would not take, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Tracked {
     pub key: ObjectKey,
     /// Who tracks it, such as `Argo CD (annotation argocd.argoproj.io/tracking-id)`.
     pub by: String,
+    /// The word by which `[apply] adopt` of site.toml takes over from it; `None` where nothing does.
+    pub owner: Option<Owner>,
 }
 
 /// Why the handoff `direct` stopped.
@@ -69,13 +72,33 @@ pub enum ApplyError {
         /// What it said.
         cause: String,
     },
-    /// The cluster is older than what server-side apply and discovery need.
+    /// The credentials lack rights that applying needs.
+    #[error("the API server {server} does not let us {}", .rights.join("; "))]
+    RightsMissing {
+        /// Its address.
+        server: String,
+        /// `VERBS RESOURCE in NAMESPACE`, all that are missing.
+        rights: Vec<String>,
+    },
+    /// Pods would come to nodes that their images are not for.
+    #[error("images do not fit the nodes: {}", list(.objects))]
+    NodePlatform {
+        /// The workloads, and what does not fit.
+        objects: Vec<Refusal>,
+    },
+    /// An update would interrupt the service, and the site does not allow that.
+    #[error("an update would interrupt what runs: {}", list(.objects))]
+    Downtime {
+        /// The workloads, and what they lack.
+        objects: Vec<Refusal>,
+    },
+    /// The cluster is older than what server-side apply and discovery need, or than what the release was rendered for.
     #[error("the cluster runs Kubernetes {version}, older than {minimum}")]
     TooOld {
         /// What it runs.
         version: String,
         /// The oldest that works.
-        minimum: &'static str,
+        minimum: String,
     },
     /// An object of the release cannot be applied by anybody.
     #[error("object {object} of the release is not valid: {problem}")]
@@ -168,6 +191,12 @@ fn conflicts_in_words(conflicts: &[Conflict]) -> String {
     joined(conflicts.iter().map(|one| format!("{} field {} by {}", one.key, one.field, one.manager)).collect())
 }
 
+/// Owners as `site.toml` writes them, each once.
+fn quoted(owners: impl Iterator<Item = Owner>) -> String {
+    let owners: BTreeSet<String> = owners.map(|owner| format!("{:?}", owner.to_string())).collect();
+    owners.into_iter().collect::<Vec<_>>().join(", ")
+}
+
 fn tracked_in_words(objects: &[Tracked]) -> String {
     joined(objects.iter().map(|one| format!("{}: {}", one.key, one.by)).collect())
 }
@@ -178,7 +207,9 @@ impl Coded for ApplyError {
             ApplyError::NoCluster { .. } => codes::NO_CLUSTER,
             ApplyError::Kubeconfig { .. } => codes::KUBECONFIG_INVALID,
             ApplyError::Unreachable { .. } => codes::CLUSTER_UNREACHABLE,
-            ApplyError::NotAdmitted { .. } => codes::CLUSTER_FORBIDDEN,
+            ApplyError::NotAdmitted { .. } | ApplyError::RightsMissing { .. } => codes::CLUSTER_FORBIDDEN,
+            ApplyError::NodePlatform { .. } => codes::NODE_PLATFORM,
+            ApplyError::Downtime { .. } => codes::DOWNTIME,
             ApplyError::TooOld { .. } => codes::CLUSTER_TOO_OLD,
             ApplyError::ObjectInvalid { .. } => codes::OBJECT_INVALID,
             ApplyError::ApiMissing { .. } => codes::API_MISSING,
@@ -206,20 +237,39 @@ impl Coded for ApplyError {
             ApplyError::NotAdmitted { .. } => {
                 "the credentials are refused or lack rights; use those of an administrator of the cluster"
             }
+            ApplyError::RightsMissing { .. } => {
+                "grant these rights, or use the credentials of an administrator of the cluster"
+            }
+            ApplyError::NodePlatform { .. } => {
+                "build the release for these platforms too (images.platforms in release.yaml), or select nodes that fit"
+            }
+            ApplyError::Downtime { .. } => {
+                "mend the manifests and build the release again, or install without require-zero-downtime"
+            }
             ApplyError::TooOld { .. } => "upgrade the cluster first",
             ApplyError::ObjectInvalid { .. } => "correct the manifest and build the release again",
             ApplyError::ApiMissing { .. } => {
                 "install what brings these kinds first, or add their CustomResourceDefinitions to the release"
             }
             ApplyError::Refused { .. } => "correct what the server names and build the release again",
-            ApplyError::Conflicts { .. } => {
-                "remove the field from the release, let the other manager go, or allow the site to force conflicts"
+            ApplyError::Conflicts { conflicts } => {
+                let owners = conflicts.iter().map(|one| Owner::of_manager(&one.manager));
+                return Some(format!(
+                    "remove the fields from the release, or take them over: [apply] adopt = [{}], or conflicts = \"force\", in site.toml",
+                    quoted(owners)
+                ));
             }
             ApplyError::Immutable { .. } => {
-                "rename the object in the release, or delete it in the cluster by hand and install again"
+                "rename the object in the release, mark it with consign.dev/recreate: on-immutable, or delete it in the cluster by hand and install again"
             }
-            ApplyError::ForeignTracking { .. } => {
-                "let the other tool release these objects, or install with adopt to take them over"
+            ApplyError::ForeignTracking { objects } => {
+                let owners = quoted(objects.iter().filter_map(|one| one.owner.clone()));
+                if owners.is_empty() {
+                    return Some("let the other tool release these objects".to_owned());
+                }
+                return Some(format!(
+                    "let the other tool release these objects, or take them over: [apply] adopt = [{owners}] in site.toml"
+                ));
             }
             ApplyError::ApplySetForeign { .. } => {
                 "another tool made this Secret; rename the product, or remove the Secret if nothing uses it"
@@ -234,95 +284,4 @@ impl Coded for ApplyError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::handoff::GroupKind;
-
-    fn key(kind: &str, name: &str) -> ObjectKey {
-        ObjectKey::new(GroupKind::from_dotted(kind), "radiology", name)
-    }
-
-    fn every_error() -> Vec<ApplyError> {
-        let text = str::to_owned;
-        let server = || text("https://127.0.0.1:6443/");
-        let refusal = |reason: &str| vec![Refusal { key: key("Deployment.apps", "viewer"), reason: text(reason) }];
-        let reason = text("0 of 2 pods ready; pod viewer-abc: container app: ImagePullBackOff: no such image");
-        vec![
-            ApplyError::NoCluster {
-                looked: vec![text("--kubeconfig"), text("/etc/rancher/k3s/k3s.yaml (permission denied)")],
-            },
-            ApplyError::Kubeconfig { path: "/etc/site/kubeconfig".into(), source: "no current context".into() },
-            ApplyError::Unreachable { server: server(), cause: text("connection refused") },
-            ApplyError::NotAdmitted { server: server(), cause: text("Unauthorized") },
-            ApplyError::TooOld { version: text("v1.24.3"), minimum: "1.27" },
-            ApplyError::ObjectInvalid { object: text("number 7"), problem: text("kind is missing") },
-            ApplyError::ApiMissing { missing: vec![text("example.dev/v1 Viewer (Viewer.example.dev radiology/a)")] },
-            ApplyError::Refused {
-                refusals: refusal("spec.replicas: Invalid value: -1: must be greater than or equal to 0"),
-            },
-            ApplyError::Conflicts {
-                conflicts: vec![Conflict {
-                    key: key("Deployment.apps", "viewer"),
-                    field: text(".spec.replicas"),
-                    manager: text("kubectl-client-side-apply"),
-                }],
-            },
-            ApplyError::Immutable { objects: refusal("spec.selector: Invalid value: field is immutable") },
-            ApplyError::ForeignTracking {
-                objects: vec![Tracked {
-                    key: key("ConfigMap", "settings"),
-                    by: text("Flux (it carries kustomize.toolkit.fluxcd.io/name)"),
-                }],
-            },
-            ApplyError::ApplySetForeign {
-                parent: key("Secret", "consign-radiology"),
-                problem: text("it belongs to the tool `kubectl/v1.36`"),
-            },
-            ApplyError::SecretMissing {
-                missing: vec![text("Secret radiology/tls"), text("Secret radiology/db key password")],
-            },
-            ApplyError::Unhealthy {
-                report: HealthReport {
-                    objects: 3,
-                    unhealthy: vec![crate::handoff::Unhealthy {
-                        key: key("Deployment.apps", "viewer"),
-                        reason,
-                        failed: false,
-                    }],
-                },
-            },
-            ApplyError::NotServed {
-                key: key("CustomResourceDefinition.apiextensions.k8s.io", "viewers"),
-                reason: text("NamesAccepted is False"),
-            },
-            ApplyError::Random(std::io::Error::other("no entropy")),
-        ]
-    }
-
-    #[test]
-    fn every_error_says_what_why_and_what_next() {
-        let told: Vec<_> = every_error()
-            .into_iter()
-            .map(|error| {
-                let hint = error.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
-                let cause =
-                    std::error::Error::source(&error).map(|cause| format!("caused by: {cause}\n")).unwrap_or_default();
-                format!("error[{}]: {error}\n{cause}{hint}exit {}\n", error.code(), error.code().exit.code())
-            })
-            .collect();
-        insta::assert_snapshot!(told.join("\n"));
-    }
-
-    #[test]
-    fn long_lists_are_cut_and_counted() {
-        let refusals = (0..25)
-            .map(|n| Refusal {
-                key: ObjectKey::new(GroupKind::new("", "Pod"), "n", format!("p{n}")),
-                reason: "no".into(),
-            })
-            .collect();
-        let text = ApplyError::Refused { refusals }.to_string();
-        assert!(text.starts_with("the API server refused Pod n/p0: no; Pod n/p1: no"), "{text}");
-        assert!(text.ends_with("; and 5 more"), "{text}");
-    }
-}
+mod tests;

@@ -58,6 +58,25 @@ fn of(said: &str, phases: &[(&str, Phase)]) -> Hook {
     }
 }
 
+/// When a hook asks to be deleted; before the next of its name is made, every one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Deletion {
+    /// Once it is done: `HookSucceeded`, `hook-succeeded`.
+    pub succeeded: bool,
+    /// Once it has failed: `HookFailed`, `hook-failed`.
+    pub failed: bool,
+}
+
+/// Reads when a hook asks to be deleted.
+pub fn deletion(annotations: &Value) -> Deletion {
+    let texts = ["argocd.argoproj.io/hook-delete-policy", "helm.sh/hook-delete-policy"].map(|name| &annotations[name]);
+    let said = |words: [&str; 2]| {
+        let parts = texts.iter().filter_map(|text| text.as_str()).flat_map(|text| text.split(',').map(str::trim));
+        parts.into_iter().any(|part| words.contains(&part))
+    };
+    Deletion { succeeded: said(["HookSucceeded", "hook-succeeded"]), failed: said(["HookFailed", "hook-failed"]) }
+}
+
 /// The order inside a phase: a sync wave, or a hook's weight; 0 where neither is a number.
 pub fn wave(annotations: &Value) -> i64 {
     let number = |name: &str| annotations[name].as_str().and_then(|text| text.trim().parse().ok());
@@ -90,6 +109,19 @@ mod tests {
         assert_eq!(read(&Value::Null), Hook::None);
         let both = json!({"helm.sh/hook": "test", "argocd.argoproj.io/hook": "PostSync"});
         assert_eq!(read(&both), Hook::Runs(Phase::After));
+    }
+
+    #[test]
+    fn deleting_in_both_tongues() {
+        for (name, said, succeeded, failed) in [
+            ("helm.sh/hook-delete-policy", "before-hook-creation, hook-succeeded", true, false),
+            ("helm.sh/hook-delete-policy", "hook-failed", false, true),
+            ("argocd.argoproj.io/hook-delete-policy", "HookSucceeded,HookFailed", true, true),
+            ("argocd.argoproj.io/hook-delete-policy", "BeforeHookCreation", false, false),
+        ] {
+            assert_eq!(deletion(&json!({name: said})), Deletion { succeeded, failed }, "{said}");
+        }
+        assert_eq!(deletion(&Value::Null), Deletion::default());
     }
 
     #[test]

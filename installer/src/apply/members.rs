@@ -184,6 +184,7 @@ mod tests {
             objects,
             secrets: Vec::new(),
             sealed: None,
+            needs: Default::default(),
         }
     }
 

@@ -11,12 +11,14 @@ use serde_json::Value;
 use super::api_table::{ApiTable, Served};
 use super::cluster::CallError;
 use super::error::{Conflict, Refusal, Tracked};
+use super::hook_ends::Ran;
 use super::members::Member;
 use super::refusal::{self, Refused};
 use super::scaling::with_live_replicas;
+use super::tracking::Tracker;
 use super::verbs::How;
-use super::{ApplyError, Cluster, Direction, MANAGER, drift, tracking};
-use crate::handoff::{Event, ObjectKey, OnEvent, Policy};
+use super::{ApplyError, Cluster, Direction, MANAGER, drift, fields, inherit, recreate, tracking};
+use crate::handoff::{Event, GroupKind, ObjectDiff, ObjectKey, OnEvent, Owner, Policy};
 
 /// How many objects are asked about at once.
 const AT_ONCE: usize = 6;
@@ -29,12 +31,7 @@ pub(crate) enum Verdict {
     /// Not there; the server would take it.
     Create,
     /// There, and different.
-    Configure {
-        /// The merge patch that takes another tool's marks off, where the object is adopted from one.
-        adopted: Option<Value>,
-        /// What is written, where it is not the release's own object: an autoscaler's number of replicas in it.
-        scaled: Option<Value>,
-    },
+    Configure(Box<Change>),
     /// There, as desired.
     Unchanged {
         /// Its uid, for pruning.
@@ -45,10 +42,42 @@ pub(crate) enum Verdict {
         /// The uid of the one that ran.
         uid: String,
     },
+    /// There, and different in what never changes; its author lets it be made anew.
+    Recreate {
+        /// The uid of the one that goes.
+        uid: String,
+        /// What allows it.
+        why: String,
+    },
+    /// A hook that ran, and is gone because it asked for that.
+    Ran,
     /// A hook, while going back: not asked about, not touched.
     LeftAlone,
     /// Cannot be asked about yet: its kind or namespace is not there, or what was there is on its way out.
     Predicted,
+}
+
+/// How an object that is there and differs is brought to what is desired.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Change {
+    /// The merge patch that takes another tool's marks off, where the object is adopted from one.
+    pub(crate) marks_off: Option<Value>,
+    /// Take fields that others hold: all of them are let go of by the policy.
+    pub(crate) force: bool,
+    /// Make what adopted tools have applied ours before anything else.
+    pub(crate) inherits: bool,
+    /// What is written, where it is not the release's own object: an autoscaler's number of replicas in it.
+    pub(crate) scaled: Option<Value>,
+    /// What changes in it.
+    pub(crate) diff: ObjectDiff,
+}
+
+impl Change {
+    /// What is worth telling beside the fields.
+    pub(crate) fn note(&self) -> Option<String> {
+        let taken = self.inherits || self.marks_off.is_some();
+        taken.then(|| "taken over; what the other tool had applied and the release does not hold goes".to_owned())
+    }
 }
 
 /// Everything that stands against applying.
@@ -77,6 +106,8 @@ pub(crate) struct Check<'a> {
     pub(crate) policy: &'a Policy,
     /// What an autoscaler of the release scales.
     pub(crate) scaled: &'a BTreeSet<ObjectKey>,
+    /// Hooks that ran and are gone.
+    pub(super) ran: &'a Ran,
     /// To a release, or back to one.
     pub(crate) direction: Direction,
 }
@@ -121,7 +152,7 @@ impl Check<'_> {
             return Ok(Verdict::Predicted);
         }
         match self.ask(served, member).await {
-            Err(Objection::Refused(Refused::Other(refusal))) if waits_for_another(member, &refusal) => {
+            Err(Objection::Refused(Refused::Other(refusal))) if waits_for_another(&member.key.kind, &refusal) => {
                 Ok(Verdict::Predicted)
             }
             other => other,
@@ -134,31 +165,64 @@ impl Check<'_> {
         if live.as_ref().is_some_and(is_leaving) {
             return Ok(Verdict::Predicted);
         }
-        let foreign = live.as_ref().and_then(|live| tracking::tracked_by(live, &member.object, self.set_id));
-        if let (Some(by), false) = (&foreign, self.policy.adopt) {
-            return Err(Objection::Tracked(Tracked { key: member.key.clone(), by: by.clone() }));
+        if live.is_none() && self.ran.has(member) {
+            return Ok(Verdict::Ran);
+        }
+        let trackers =
+            live.as_ref().map(|live| tracking::trackers(live, &member.object, self.set_id)).unwrap_or_default();
+        let adopt = &self.policy.adopt;
+        let is_ours = |one: &&Tracker| one.owner.as_ref().is_some_and(|owner| adopt.contains(owner));
+        if let Some(stranger) = trackers.iter().find(|one| !is_ours(one)) {
+            let tracked =
+                Tracked { key: member.key.clone(), by: stranger.words.clone(), owner: stranger.owner.clone() };
+            return Err(Objection::Tracked(tracked));
         }
         let is_scaled = self.scaled.contains(&member.key);
         let scaled =
             live.as_ref().filter(|_| is_scaled).and_then(|live| with_live_replicas(&member.object, live, MANAGER));
-        let force = self.policy.force_conflicts || foreign.is_some();
-        let how = How { manager: MANAGER, force, dry_run: true };
         let object = scaled.as_ref().unwrap_or(&member.object);
-        let answer = self.cluster.apply(served, &member.key, object, how).await;
-        let answer = match (answer.map_err(|error| objection(&member.key, error)), &live) {
-            (Err(Objection::Refused(Refused::Immutable(_))), Some(live)) if runs_once(member) => {
-                return Ok(Verdict::Rerun { uid: uid(live) });
+        let (answer, force) = match (self.rehearse(served, &member.key, object).await, &live) {
+            (Err(Objection::Refused(Refused::Immutable(refusal))), Some(live)) => {
+                return self.anew(member, live).ok_or(Objection::Refused(Refused::Immutable(refusal)));
             }
             (answer, _) => answer?,
         };
-        Ok(match live {
-            None => Verdict::Create,
-            Some(live) if foreign.is_some() || drift::differs(&live, &answer, MANAGER) => {
-                let adopted = foreign.map(|_| tracking::marks_off(&live, &member.object).unwrap_or(Value::Null));
-                Verdict::Configure { adopted, scaled }
+        let Some(live) = live else { return Ok(Verdict::Create) };
+        let inherits = inherit::inherited(&live, adopt).is_some();
+        if trackers.is_empty() && !inherits && !drift::differs(&live, &answer, MANAGER) {
+            return Ok(Verdict::Unchanged { uid: uid(&live) });
+        }
+        let marks_off = tracking::marks_off(&live, &member.object).filter(|_| !trackers.is_empty());
+        let diff = fields::between(&member.key, &live, &answer);
+        Ok(Verdict::Configure(Box::new(Change { marks_off, force, inherits, scaled, diff })))
+    }
+
+    /// Applies without keeping anything. Conflicts with those alone from whom fields may be taken are no objection;
+    /// says whether there were any.
+    async fn rehearse(&self, served: &Served, key: &ObjectKey, object: &Value) -> Result<(Value, bool), Objection> {
+        let how = |force| How { manager: MANAGER, force, dry_run: true };
+        let force = self.policy.force_conflicts;
+        let answer = self.cluster.apply(served, key, object, how(force)).await;
+        match answer.map_err(|error| objection(key, error)) {
+            Err(Objection::Refused(Refused::Conflict(mut held))) => {
+                held.retain(|one| !self.policy.adopt.contains(&Owner::of_manager(&one.manager)));
+                if !held.is_empty() {
+                    return Err(Objection::Refused(Refused::Conflict(held)));
+                }
+                let answer = self.cluster.apply(served, key, object, how(true)).await;
+                Ok((answer.map_err(|error| objection(key, error))?, true))
             }
-            Some(live) => Verdict::Unchanged { uid: uid(&live) },
-        })
+            answer => Ok((answer?, force)),
+        }
+    }
+
+    /// What becomes of an object that cannot be changed to what is desired: made anew, where that is allowed.
+    fn anew(&self, member: &Member, live: &Value) -> Option<Verdict> {
+        if runs_once(member) {
+            return Some(Verdict::Rerun { uid: uid(live) });
+        }
+        let why = recreate::allowed(&member.key.kind, &member.object, live, self.direction)?;
+        Some(Verdict::Recreate { uid: uid(live), why })
     }
 }
 
@@ -173,8 +237,8 @@ pub(crate) fn is_leaving(live: &Value) -> bool {
 
 /// A bare Pod is refused as long as the ServiceAccount, PriorityClass or RuntimeClass that it names is not there,
 /// and those may come with this release. Its stage asks again.
-fn waits_for_another(member: &Member, refusal: &Refusal) -> bool {
-    member.key.kind.is("", "Pod") && ["not found", "was found"].iter().any(|words| refusal.reason.contains(words))
+pub(super) fn waits_for_another(kind: &GroupKind, refusal: &Refusal) -> bool {
+    kind.is("", "Pod") && ["not found", "was found"].iter().any(|words| refusal.reason.contains(words))
 }
 
 /// The uid of a live object.
@@ -185,10 +249,7 @@ pub(crate) fn uid(live: &Value) -> String {
 /// Reads a failed request about an object.
 pub(crate) fn objection(key: &ObjectKey, error: CallError) -> Objection {
     match error {
-        // Unauthorized, too many requests, and servers on their way up or down say nothing about the object.
-        CallError::Said(status) if !matches!(status.code, 401 | 429 | 503 | 504) => {
-            Objection::Refused(refusal::read(key, &status))
-        }
+        CallError::Said(status) if !refusal::is_own_trouble(&status) => Objection::Refused(refusal::read(key, &status)),
         other => Objection::Call(other),
     }
 }

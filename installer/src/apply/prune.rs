@@ -63,7 +63,7 @@ pub(crate) fn decide(
         let hook = hooks::read(&metadata["annotations"]) != Hook::None;
         (hook && direction == Direction::Back).then(|| "kept: a hook of the release that is left".to_owned())
     };
-    let kept = opted_out(metadata).or_else(|| holds_state(kind, allow_prune)).or_else(left_by_failure);
+    let kept = opted_out(metadata).or_else(|| kept_for_state(kind, allow_prune)).or_else(left_by_failure);
     let position = Position::of(kind, &serde_json::json!({"metadata": {"annotations": metadata["annotations"]}}));
     Some(Leftover { key, uid, kept, position })
 }
@@ -82,10 +82,14 @@ fn opted_out(metadata: &Value) -> Option<String> {
     })
 }
 
-fn holds_state(kind: &GroupKind, allow_prune: &[String]) -> Option<String> {
-    let careful = HOLDS_STATE.iter().any(|(group, name)| kind.is(group, name));
+/// Whether objects of a kind hold state, or take others along when they go.
+pub(crate) fn holds_state(kind: &GroupKind) -> bool {
+    HOLDS_STATE.iter().any(|(group, name)| kind.is(group, name))
+}
+
+fn kept_for_state(kind: &GroupKind, allow_prune: &[String]) -> Option<String> {
     let allowed = allow_prune.iter().any(|one| *one == kind.to_dotted() || *one == kind.kind);
-    (careful && !allowed).then(|| format!("kept: a {kind} is pruned only where the release allows it"))
+    (holds_state(kind) && !allowed).then(|| format!("kept: a {kind} is pruned only where the release allows it"))
 }
 
 #[cfg(test)]

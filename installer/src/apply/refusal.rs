@@ -37,6 +37,18 @@ pub fn read(key: &ObjectKey, status: &Status) -> Refused {
     }
 }
 
+/// Whether the server speaks of itself and not of the object: it does not know us, is too busy, on its way up or down,
+/// or its database fails. A schema that does not fit and a webhook that cannot be called come with code 500 too.
+pub fn is_own_trouble(status: &Status) -> bool {
+    let says = |words: &[&str]| words.iter().any(|one| status.message.contains(one));
+    let database = says(&["etcdserver", "Internal error occurred", "rpc error", "context deadline exceeded"]);
+    match status.code {
+        401 | 429 | 502 | 503 | 504 => true,
+        500 => status.message.is_empty() || (database && !says(&["failed calling webhook"])),
+        _ => false,
+    }
+}
+
 /// `conflict with "kubectl-client-side-apply" using apps/v1` names the manager in quotes.
 fn read_conflict(key: &ObjectKey, cause: &StatusCause) -> Conflict {
     let manager = cause.message.split('"').nth(1).unwrap_or(cause.message.as_str());
@@ -141,6 +153,23 @@ mod tests {
             read(&key("Deployment"), &status(403, "field is immutable, says a quota", json!([]))),
             Refused::Other(_)
         ));
+    }
+
+    #[test]
+    fn a_server_in_trouble_says_nothing_of_the_object() {
+        for (code, message, own) in [
+            (500, "", true),
+            (500, "etcdserver: leader changed", true),
+            (500, "Internal error occurred: the storage is gone", true),
+            (500, "Internal error occurred: failed calling webhook \"a\": connection refused", false),
+            (500, "failed to create typed patch object: .dota: field not declared in schema", false),
+            (429, "too many requests", true),
+            (401, "Unauthorized", true),
+            (403, "forbidden: exceeded quota", false),
+            (422, "etcdserver is no good name", false),
+        ] {
+            assert_eq!(is_own_trouble(&status(code, message, json!([]))), own, "{code} {message}");
+        }
     }
 
     #[test]

@@ -7,15 +7,20 @@ use consign_format::error::Failure;
 
 use super::api_table::ApiTable;
 use super::applyset::{self, Scope};
+use super::fitness::Fitness;
+use super::hook_ends::Ran;
 use super::inventory::{self, Inventory, Kept};
-use super::members::{self, Members};
+use super::members::{self, Member, Members};
 use super::preflight::{Check, Verdict};
 use super::scaling;
 use super::secrets::{self, Secrets};
 use super::stages::Work;
 use super::wait::Wait;
-use super::{ApplyError, Cluster, Direct, Direction, Order};
+use super::{ApplyError, Cluster, Direct, Direction, Order, downtime, permissions, pod_trial};
 use crate::handoff::{Action, ChangeSet, Desired, GroupKind, HealthReport, ObjectKey, OnEvent, Plan, Policy, Stopped};
+
+/// What is said of a hook that is gone because it asked for that.
+pub(super) const RAN_BEFORE: &str = "it ran before and was deleted, as it asks";
 
 /// What is known before the first write.
 pub(super) struct Prepared<'a> {
@@ -27,6 +32,8 @@ pub(super) struct Prepared<'a> {
     pub(super) verdicts: Vec<Verdict>,
     /// What an autoscaler of the release scales.
     pub(super) scaled: BTreeSet<ObjectKey>,
+    /// Hooks that ran and are gone.
+    pub(super) ran: Ran,
     pub(super) direction: Direction,
     pub(super) cluster: &'a Cluster,
 }
@@ -42,12 +49,27 @@ async fn prepare<'a>(
     let api = ApiTable::discover(cluster).await?;
     let set_id = applyset::id(&applyset::parent_key(&desired.product));
     let members = members::read(desired, &api, &set_id)?;
+    let is_forward = direction == Direction::Forward;
+    if is_forward {
+        permissions::check(cluster, &api, &members.list, on).await?;
+        Fitness { cluster, api: &api, needs: &desired.needs, members: &members.list }.check(on).await?;
+    }
     Secrets { cluster, api: &api, desired, members: &members }.check().await?;
     let absent = absent_namespaces(cluster, &api, desired, &members).await?;
     let scaled = scaling::targets(&members.list);
-    let check = Check { cluster, api: &api, set_id: &set_id, policy, scaled: &scaled, direction };
+    let ran = Ran::read(cluster, &api, &desired.product, &members.list).await?;
+    let check = Check { cluster, api: &api, set_id: &set_id, policy, scaled: &scaled, ran: &ran, direction };
     let verdicts = check.all(&members.list, &absent, on).await?;
-    Ok(Prepared { api, set_id, members, verdicts, scaled, direction, cluster })
+    if is_forward {
+        pod_trial::check(cluster, &members.list, &verdicts, &absent, on).await?;
+        interruptions(policy, &members.list, &verdicts)?;
+    }
+    Ok(Prepared { api, set_id, members, verdicts, scaled, ran, direction, cluster })
+}
+
+fn interruptions(policy: &Policy, members: &[Member], verdicts: &[Verdict]) -> Result<(), ApplyError> {
+    let objects = if policy.require_zero_downtime { downtime::lacking(members, verdicts) } else { Vec::new() };
+    if objects.is_empty() { Ok(()) } else { Err(ApplyError::Downtime { objects }) }
 }
 
 /// Namespaces that members name and that are not there. One that the release does not bring is an error now, not later.
@@ -90,32 +112,39 @@ pub(super) async fn plan(
     direct: &Direct,
     desired: &Desired,
     policy: &Policy,
+    direction: Direction,
     on: &mut OnEvent<'_>,
 ) -> Result<Plan, ApplyError> {
-    let prepared = prepare(direct, desired, policy, Direction::Forward, on).await?;
+    let prepared = prepare(direct, desired, policy, direction, on).await?;
     let inventory = Inventory::open(prepared.cluster, &prepared.api, &desired.product, &desired.tooling).await?;
     let mut plan = Plan::default();
     let mut uids = BTreeSet::new();
     for (member, verdict) in prepared.members.list.iter().zip(&prepared.verdicts) {
-        let action = match verdict {
-            Verdict::Create | Verdict::Predicted => Action::Created,
-            Verdict::Configure { .. } | Verdict::Rerun { .. } => Action::Configured,
-            Verdict::LeftAlone => Action::Skipped,
+        let (action, note) = match verdict {
+            Verdict::Create | Verdict::Predicted => (Action::Created, None),
+            Verdict::Configure(change) => {
+                plan.fields.push(change.diff.clone());
+                (Action::Configured, change.note())
+            }
+            Verdict::Rerun { .. } => (Action::Configured, Some("a hook that runs again".to_owned())),
+            Verdict::Recreate { why, .. } => (Action::Recreated, Some(why.clone())),
+            Verdict::Ran => (Action::Unchanged, Some(RAN_BEFORE.to_owned())),
+            Verdict::LeftAlone => (Action::Skipped, None),
             Verdict::Unchanged { uid } => {
                 uids.insert(uid.clone());
-                Action::Unchanged
+                (Action::Unchanged, None)
             }
         };
         if *verdict == Verdict::Predicted {
             plan.predicted.push(member.key.clone());
         }
-        plan.changes.push(member.key.clone(), action, None);
+        plan.changes.push(member.key.clone(), action, note);
     }
     for (key, reason) in prepared.members.skipped {
         plan.changes.push(key, Action::Skipped, Some(reason));
     }
     let keys = prepared.members.list.iter().map(|one| one.key.clone()).collect();
-    let kept = Kept { uids: &uids, keys: &keys, allow: &policy.allow_prune, direction: Direction::Forward };
+    let kept = Kept { uids: &uids, keys: &keys, allow: &policy.allow_prune, direction };
     for leftover in inventory.leftovers(&prepared.api, &kept).await? {
         let action = if leftover.kept.is_some() { Action::Skipped } else { Action::Deleted };
         plan.changes.push(leftover.key, action, leftover.kept);
@@ -175,6 +204,7 @@ pub(super) async fn await_healthy(
     let api = ApiTable::discover(&direct.cluster).await?;
     let set_id = applyset::id(&applyset::parent_key(&desired.product));
     let mut members = members::read(desired, &api, &set_id)?;
-    members.list.retain(|member| !member.is_hook || direction == Direction::Forward);
+    let ran = Ran::read(&direct.cluster, &api, &desired.product, &members.list).await?;
+    members.list.retain(|member| !member.is_hook || (direction == Direction::Forward && !ran.has(member)));
     Wait { cluster: &direct.cluster, api: &api }.until_healthy(&members.list, timeout, on).await
 }

@@ -2,27 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::time::Duration;
 
 use consign_format::error::Failure;
-use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use serde_json::{Value, json};
 
-use super::api_table::{ApiTable, Served};
+use super::api_table::Served;
 use super::cluster::CallError;
-use super::error::Refusal;
-use super::members::{self, Member};
-use super::preflight::{self, Check, Verdict};
-use super::run::Prepared;
+use super::members::Member;
+use super::preflight::{self, Change, Check, Verdict};
+use super::run::{Prepared, RAN_BEFORE};
 use super::secrets::Secrets;
 use super::stage::Stage;
 use super::verbs::How;
-use super::wait::Wait;
-use super::{ApplyError, Direct, MANAGER, Order, SERVED_WITHIN, inventory};
+use super::{ApplyError, Direct, MANAGER, Order, inherit, inventory};
 use crate::handoff::{Action, ChangeSet, Event, GroupKind, ObjectKey, OnEvent};
 
-/// Pause between two looks at something that comes or goes by itself.
-const PAUSE: Duration = Duration::from_millis(200);
+/// How often an object that changes meanwhile is read anew.
+const ATTEMPTS: u32 = 5;
 
 /// An apply under way.
 pub(super) struct Work<'a> {
@@ -54,7 +50,7 @@ impl Work<'_> {
     /// Between two batches it asks whether it may go on.
     pub(super) async fn stages(&mut self, changes: &mut ChangeSet, on: &mut OnEvent<'_>) -> Result<(), Failure> {
         let sizes: Vec<usize> = self.prepared.members.batches().map(<[Member]>::len).collect();
-        let mut start = 0;
+        let (mut start, mut phase) = (0, 0);
         for size in sizes {
             let range = start..start + size;
             if start > 0 {
@@ -70,10 +66,14 @@ impl Work<'_> {
             let next = self.prepared.members.list.get(range.end).map(|member| member.position);
             if position.stage == Stage::Definitions {
                 self.gate(range, wrote, on).await?;
-            } else if let (Some(timeout), Some(next)) = (self.order.policy.wave_timeout, next)
-                && next.stage == position.stage
-            {
-                self.wave(range, timeout, on).await?;
+            } else if let Some(timeout) = self.order.policy.wave_timeout {
+                if next.is_some_and(|next| next.stage == position.stage) || self.has_passing_hooks(range.clone()) {
+                    self.wave(range.clone(), timeout, changes, on).await?;
+                }
+                if next.is_none_or(|next| (next.stage, next.phase) != (position.stage, position.phase)) {
+                    self.end_hooks(phase..range.end, changes, on).await?;
+                    phase = range.end;
+                }
             }
         }
         Ok(self.make_secrets(changes, on).await?)
@@ -106,44 +106,43 @@ impl Work<'_> {
             let (action, note) = self.one(index).await?;
             wrote |= matches!(action, Action::Created | Action::Configured);
             let key = self.prepared.members.list[index].key.clone();
-            on(Event::Object(changes.push(key, action, note.map(str::to_owned)).clone()));
+            on(Event::Object(changes.push(key, action, note).clone()));
         }
         Ok(wrote)
     }
 
     /// Does what the verdict about one member says.
-    async fn one(&mut self, index: usize) -> Result<(Action, Option<&'static str>), ApplyError> {
+    async fn one(&mut self, index: usize) -> Result<(Action, Option<String>), ApplyError> {
         let member = &self.prepared.members.list[index];
         let (action, note, uid) = match &self.prepared.verdicts[index] {
             Verdict::Unchanged { uid } => (Action::Unchanged, None, uid.clone()),
-            Verdict::LeftAlone => return Ok((Action::Skipped, Some("a hook does not run again when going back"))),
-            Verdict::Create => (Action::Created, None, self.write(member, &member.object, None).await?),
+            Verdict::Ran => return Ok((Action::Unchanged, Some(RAN_BEFORE.to_owned()))),
+            Verdict::LeftAlone => {
+                return Ok((Action::Skipped, Some("a hook does not run again when going back".to_owned())));
+            }
+            Verdict::Create => (Action::Created, None, self.create(member).await?),
             Verdict::Predicted => {
                 self.gone(member).await?;
-                (Action::Created, None, self.write(member, &member.object, None).await?)
+                (Action::Created, None, self.create(member).await?)
             }
-            Verdict::Configure { adopted, scaled } => {
-                let object = scaled.as_ref().unwrap_or(&member.object);
-                (Action::Configured, None, self.write(member, object, adopted.as_ref()).await?)
-            }
+            Verdict::Configure(change) => (Action::Configured, change.note(), self.change(member, change).await?),
             Verdict::Rerun { uid } => {
-                let deleted = self.prepared.cluster.delete(self.served(member)?, &member.key, uid).await;
-                deleted.map_err(|error| self.refused(member, error))?;
-                self.gone(member).await?;
-                (Action::Configured, Some("a hook that runs again"), self.write(member, &member.object, None).await?)
+                let note = "a hook that runs again".to_owned();
+                (Action::Configured, Some(note), self.anew(member, uid).await?)
             }
+            Verdict::Recreate { uid, why } => (Action::Recreated, Some(why.clone()), self.anew(member, uid).await?),
         };
         self.uids.insert(uid);
         Ok((action, note))
     }
 
-    fn refused(&self, member: &Member, error: CallError) -> ApplyError {
+    pub(super) fn refused(&self, member: &Member, error: CallError) -> ApplyError {
         preflight::into_error(self.prepared.cluster, preflight::objection(&member.key, error))
     }
 
     async fn ask_predicted(&mut self, range: Range<usize>) -> Result<(), ApplyError> {
-        let Prepared { api, set_id, members, verdicts, scaled, direction, cluster } = &mut self.prepared;
-        let check = Check { cluster, api, set_id, policy: self.order.policy, scaled, direction: *direction };
+        let Prepared { api, set_id, members, verdicts, scaled, ran, direction, cluster } = &mut self.prepared;
+        let check = Check { cluster, api, set_id, policy: self.order.policy, scaled, ran, direction: *direction };
         for index in range.filter(|index| verdicts[*index] == Verdict::Predicted).collect::<Vec<_>>() {
             let member = &members.list[index];
             // A bare Pod may wait for a ServiceAccount of this very batch: the write itself asks.
@@ -158,80 +157,60 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn write(&self, member: &Member, object: &Value, adopted: Option<&Value>) -> Result<String, ApplyError> {
-        let cluster = self.prepared.cluster;
-        let served = self.served(member)?;
+    /// Brings an object that is there to what is desired.
+    async fn change(&self, member: &Member, change: &Change) -> Result<String, ApplyError> {
+        let (cluster, served) = (self.prepared.cluster, self.served(member)?);
         let refused = |error| self.refused(member, error);
-        let how =
-            How { manager: MANAGER, force: self.order.policy.force_conflicts || adopted.is_some(), dry_run: false };
-        let live = cluster.apply(served, &member.key, object, how).await.map_err(refused)?;
-        if let Some(marks) = adopted.filter(|marks| !marks.is_null()) {
+        if change.inherits {
+            self.inherit(served, member).await?;
+        }
+        let uid = self.write(member, change.scaled.as_ref().unwrap_or(&member.object), change.force).await?;
+        if let Some(marks) = &change.marks_off {
             cluster.merge(served, &member.key, marks, MANAGER).await.map_err(refused)?;
         }
-        Ok(preflight::uid(&live))
+        Ok(uid)
     }
 
-    fn served(&self, member: &Member) -> Result<&Served, ApplyError> {
-        self.prepared.api.get(&member.api_version, &member.key.kind.kind).ok_or_else(|| ApplyError::NotServed {
-            key: member.key.clone(),
-            reason: "the cluster does not know its kind".to_owned(),
-        })
-    }
-
-    /// Waits until a namesake that is being deleted has gone: what a release brings back may just have been pruned.
-    async fn gone(&self, member: &Member) -> Result<(), ApplyError> {
-        let served = self.served(member)?;
-        let deadline = Instant::now() + SERVED_WITHIN;
-        loop {
-            let live = self.prepared.cluster.get(served, &member.key).await;
-            let live = live.map_err(|error| self.prepared.cluster.failed(error))?;
-            if !live.as_ref().is_some_and(preflight::is_leaving) {
-                return Ok(());
+    /// Makes what adopted tools have applied ours. The object is read anew: a change in between is a conflict of
+    /// resource versions, and then it is read once more.
+    async fn inherit(&self, served: &Served, member: &Member) -> Result<(), ApplyError> {
+        let cluster = self.prepared.cluster;
+        for attempt in 1.. {
+            let live = cluster.get(served, &member.key).await.map_err(|error| self.refused(member, error))?;
+            let Some(live) = live else { return Ok(()) };
+            let Some(fields) = inherit::inherited(&live, &self.order.policy.adopt) else { return Ok(()) };
+            let version = &live["metadata"]["resourceVersion"];
+            let patch = json!({"metadata": {"managedFields": fields, "resourceVersion": version}});
+            match cluster.merge(served, &member.key, &patch, MANAGER).await {
+                Err(CallError::Said(status)) if status.code == 409 && attempt < ATTEMPTS => {}
+                answer => return answer.map(drop).map_err(|error| self.refused(member, error)),
             }
-            if Instant::now() >= deadline {
-                let reason = format!("it is being deleted and has not gone within {} s", SERVED_WITHIN.as_secs());
-                return Err(ApplyError::Refused { refusals: vec![Refusal { key: member.key.clone(), reason }] });
-            }
-            sleep(PAUSE).await;
-        }
-    }
-
-    /// What was applied must be served before anything names it: Established and NamesAccepted, then the API anew.
-    async fn gate(&mut self, range: Range<usize>, wrote: bool, on: &mut OnEvent<'_>) -> Result<(), ApplyError> {
-        let batch = &self.prepared.members.list[range];
-        let wait = Wait { cluster: self.prepared.cluster, api: &self.prepared.api };
-        let report = wait.until_healthy(batch, SERVED_WITHIN, on).await?;
-        if let Some(first) = report.unhealthy.into_iter().next() {
-            return Err(ApplyError::NotServed { key: first.key, reason: first.reason });
-        }
-        let kinds = members::definitions(batch.iter().map(|member| &member.object));
-        if wrote && !kinds.is_empty() {
-            self.rediscover(kinds.into_keys().collect()).await?;
         }
         Ok(())
     }
 
-    /// Established says that the API will come; discovery shows it a moment later.
-    async fn rediscover(&mut self, kinds: Vec<(String, String)>) -> Result<(), ApplyError> {
-        let deadline = Instant::now() + SERVED_WITHIN;
-        loop {
-            let api = ApiTable::discover(self.prepared.cluster).await?;
-            let Some((version, kind)) = kinds.iter().find(|(version, kind)| api.get(version, kind).is_none()) else {
-                self.prepared.api = api;
-                return Ok(());
-            };
-            if Instant::now() >= deadline {
-                let key = ObjectKey::new(GroupKind::new(version.split('/').next().unwrap_or_default(), kind), "", "*");
-                let reason = "its definition is established and its API does not appear".to_owned();
-                return Err(ApplyError::NotServed { key, reason });
-            }
-            sleep(PAUSE).await;
-        }
+    /// Deletes exactly this object, waits until it has gone with all its finalizers, and makes it anew.
+    async fn anew(&self, member: &Member, uid: &str) -> Result<String, ApplyError> {
+        let deleted = self.prepared.cluster.delete(self.served(member)?, &member.key, uid).await;
+        deleted.map_err(|error| self.refused(member, error))?;
+        self.gone(member).await?;
+        self.create(member).await
     }
 
-    async fn wave(&self, range: Range<usize>, timeout: Duration, on: &mut OnEvent<'_>) -> Result<(), ApplyError> {
-        let wait = Wait { cluster: self.prepared.cluster, api: &self.prepared.api };
-        let report = wait.until_healthy(&self.prepared.members.list[range], timeout, on).await?;
-        if report.is_healthy() { Ok(()) } else { Err(ApplyError::Unhealthy { report }) }
+    async fn create(&self, member: &Member) -> Result<String, ApplyError> {
+        self.write(member, &member.object, self.order.policy.force_conflicts).await
+    }
+
+    async fn write(&self, member: &Member, object: &Value, force: bool) -> Result<String, ApplyError> {
+        let how = How { manager: MANAGER, force, dry_run: false };
+        let live = self.prepared.cluster.apply(self.served(member)?, &member.key, object, how).await;
+        Ok(preflight::uid(&live.map_err(|error| self.refused(member, error))?))
+    }
+
+    pub(super) fn served(&self, member: &Member) -> Result<&Served, ApplyError> {
+        self.prepared.api.get(&member.api_version, &member.key.kind.kind).ok_or_else(|| ApplyError::NotServed {
+            key: member.key.clone(),
+            reason: "the cluster does not know its kind".to_owned(),
+        })
     }
 }

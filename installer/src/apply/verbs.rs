@@ -1,7 +1,8 @@
-//! The few requests that applying makes: get, list, server-side apply, merge patch, create, delete. One request each.
+//! The few requests that applying makes: get, list, server-side apply, merge patch, create, ask, delete. One request each.
 
 use kube::api::{DeleteParams, DynamicObject, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Cluster;
@@ -85,6 +86,13 @@ impl Cluster {
         let params = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
         let body = serde_json::to_vec(object).map_err(|error| CallError::Unreachable(error.to_string()))?;
         self.call(built(at(served, namespace).create(&params, body))?).await
+    }
+
+    /// Asks something by posting a document: a review, or an object as a dry run.
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, document: &Value) -> Result<T, CallError> {
+        let request = http::Request::post(path).header(http::header::CONTENT_TYPE, "application/json");
+        let body = serde_json::to_vec(document).map_err(|error| CallError::Unreachable(error.to_string()))?;
+        self.call(built(request.body(body))?).await
     }
 
     /// Deletes exactly the object with this uid; what is gone already, or is another one by now, is left alone.

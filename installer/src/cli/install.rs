@@ -52,6 +52,9 @@ struct Bundles {
     /// Refuse what has expired instead of warning; for sites with a clock they trust.
     #[arg(long)]
     enforce_expiry: bool,
+    /// Refuse the release if any of its workloads could not be updated without an interruption.
+    #[arg(long)]
+    require_zero_downtime: bool,
 }
 
 /// What became of the bundles of a folder.
@@ -83,6 +86,7 @@ pub(super) fn stage(context: &Context<'_>, arguments: &StageArguments) -> Result
 
 fn run(context: &Context<'_>, bundles: &Bundles, windows: &Override, until: Until) -> Result<(), Failure> {
     let (bench, mut site) = Bench::open(context, &bundles.converging, windows)?;
+    site.apply.require_zero_downtime |= bundles.require_zero_downtime;
     let (retry, enforce_expiry) = (bundles.retry, bundles.enforce_expiry);
     let order = Order { ask: Ask { retry, enforce_expiry, require_scan: bench.config.require_scan }, until };
     if bundles.path.is_dir() && bundles.path.extension().is_none_or(|ending| ending != crate::open::EXTENSION) {

@@ -75,6 +75,10 @@ fn changes(human: &mut String, plan: &Plan, files: &[FileChange], restarts: &[St
     for entry in &plan.changes.entries {
         let predicted = if plan.predicted.contains(&entry.key) { " (predicted)" } else { "" };
         human.push_str(&format!("\n  {entry}{predicted}"));
+        let diff = plan.fields.iter().find(|diff| diff.key == entry.key);
+        for line in diff.iter().flat_map(|diff| diff.lines()) {
+            human.push_str(&format!("\n      {line}"));
+        }
     }
     human.push_str(&format!("\n{}", plan.changes.counts()));
 }

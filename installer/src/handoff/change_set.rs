@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ObjectKey;
+use super::{ObjectDiff, ObjectKey};
 
 /// What happened to one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -14,6 +14,8 @@ pub enum Action {
     Created,
     /// It was there and differed.
     Configured,
+    /// It was there, differed in what never changes, and was deleted and made anew.
+    Recreated,
     /// It was there as desired; nothing was written.
     Unchanged,
     /// It left the release and was removed.
@@ -27,6 +29,7 @@ impl fmt::Display for Action {
         f.write_str(match self {
             Action::Created => "created",
             Action::Configured => "configured",
+            Action::Recreated => "recreated",
             Action::Unchanged => "unchanged",
             Action::Deleted => "deleted",
             Action::Skipped => "skipped",
@@ -73,6 +76,9 @@ pub struct Counts {
     pub created: u64,
     /// Objects changed.
     pub configured: u64,
+    /// Objects deleted and made anew.
+    #[serde(default)]
+    pub recreated: u64,
     /// Objects already as desired.
     pub unchanged: u64,
     /// Objects removed.
@@ -95,6 +101,7 @@ impl ChangeSet {
             *match entry.action {
                 Action::Created => &mut counts.created,
                 Action::Configured => &mut counts.configured,
+                Action::Recreated => &mut counts.recreated,
                 Action::Unchanged => &mut counts.unchanged,
                 Action::Deleted => &mut counts.deleted,
                 Action::Skipped => &mut counts.skipped,
@@ -111,7 +118,7 @@ impl ChangeSet {
     /// Tells whether nothing was written.
     pub fn is_unchanged(&self) -> bool {
         let counts = self.counts();
-        counts.created + counts.configured + counts.deleted == 0
+        counts.created + counts.configured + counts.recreated + counts.deleted == 0
     }
 }
 
@@ -121,7 +128,8 @@ impl fmt::Display for Counts {
             f,
             "{} created, {} configured, {} unchanged, {} deleted, {} skipped",
             self.created, self.configured, self.unchanged, self.deleted, self.skipped
-        )
+        )?;
+        if self.recreated > 0 { write!(f, ", {} recreated", self.recreated) } else { Ok(()) }
     }
 }
 
@@ -133,6 +141,9 @@ pub struct Plan {
     pub changes: ChangeSet,
     /// Objects whose namespace or kind comes with this very release, so that the server could not be asked yet.
     pub predicted: Vec<ObjectKey>,
+    /// What would change inside objects that are there and differ, as the server answers a dry run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<ObjectDiff>,
 }
 
 #[cfg(test)]

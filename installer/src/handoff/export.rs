@@ -190,7 +190,7 @@ impl Handoff for Export {
 
     async fn plan(&self, desired: &Desired, _: &Policy, _: &mut OnEvent<'_>) -> Result<Plan, Failure> {
         files_of(desired).map_err(Failure::from)?;
-        Ok(Plan { changes: self.changes(desired)?, predicted: Vec::new() })
+        Ok(Plan { changes: self.changes(desired)?, predicted: Vec::new(), fields: Vec::new() })
     }
 
     /// One folder takes the place of another at once: there is nothing to ask in between.
@@ -246,6 +246,7 @@ mod tests {
             objects: names.iter().map(object).collect(),
             secrets: Vec::new(),
             sealed: None,
+            needs: Default::default(),
         }
     }
 

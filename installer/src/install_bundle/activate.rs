@@ -32,7 +32,7 @@ pub(super) async fn activate<H: Handoff>(
     if let Some(returning) = run.product.returning.clone().filter(|_| is_current(run)) {
         return Err(go_on_back(run, handoff, returning).await);
     }
-    let policy = policy(&run.manifest);
+    let policy = policy(&run.manifest, &run.site.apply);
     let mut tell = teller(run.progress);
     // Refuses before the first write; the current release stays what it is, the new one stays staged.
     handoff.plan(desired, &policy, &mut tell).await?;

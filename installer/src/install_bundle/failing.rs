@@ -14,10 +14,9 @@ use super::activate::{AWAY, draft};
 use super::placing::bring_back;
 use super::run::Run;
 use super::telling::teller;
-use crate::desired::{desired, nothing, policy};
+use crate::desired::{nothing, of_store, policy};
 use crate::handoff::{ChangeSet, Desired, Handoff, HealthReport, RolledBack, Stopped};
 use crate::receipts::{issue, release_of};
-use crate::site_secrets;
 use crate::store::products::{ReleaseRef, Returning};
 
 /// What went wrong.
@@ -163,7 +162,7 @@ pub(super) async fn go_back<H: Handoff>(
             .push(format!("tags in the registry could not be moved back: {error}; the next install moves them"));
     }
     let (wanted, timeout) = before(run, previous.as_ref())?;
-    let policy = policy(&run.manifest);
+    let policy = policy(&run.manifest, &run.site.apply);
     let back = match bring_back(run, previous.as_ref()) {
         Ok(()) => handoff.rollback(&wanted, &policy, timeout, &mut teller(run.progress)).await,
         Err(failure) => Err(Stopped { failure, changes: ChangeSet::default() }),
@@ -231,9 +230,6 @@ fn before(run: &Run<'_>, previous: Option<&ReleaseRef>) -> Result<(Desired, Dura
         let rollout = &run.manifest.rollout;
         return Ok((nothing(&run.manifest), Duration::from_secs(rollout.health_timeout)));
     };
-    let release = run.site.store.read_release(&previous.digest)?;
-    let blobs = run.site.store.blobs()?;
-    let mut desired = desired(&release, &|digest, limit| blobs.read(digest, limit))?;
-    desired.sealed = site_secrets::find(run.site, &run.domain, &release.secrets)?;
+    let (release, desired) = of_store(run.site, &run.domain, &previous.digest)?;
     Ok((desired, Duration::from_secs(release.rollout.health_timeout)))
 }

@@ -16,6 +16,7 @@ use super::Planned;
 use super::telling::teller;
 use crate::desired::{desired, policy};
 use crate::handoff::{Desired, Handoff};
+use crate::images::check_needed;
 use crate::medium::Medium;
 use crate::site::Site;
 use crate::site_secrets::SealedSecrets;
@@ -34,7 +35,8 @@ pub(super) async fn rehearse<H: Handoff>(
     let blobs = site.store.blobs()?;
     let desired = Desired { sealed, ..desired(&vouched.release, &read_from(&documents, &blobs))? };
     site.allow.check(&vouched.release, &desired.objects)?;
-    let plan = handoff.plan(&desired, &policy(&vouched.release), &mut teller(progress)).await?;
+    check_needed(&vouched.release, &desired.objects)?;
+    let plan = handoff.plan(&desired, &policy(&vouched.release, &site.apply), &mut teller(progress)).await?;
     Ok(Planned {
         product: vouched.approval.product.clone(),
         version: vouched.approval.version.clone(),

@@ -9,7 +9,7 @@ use super::telling::teller;
 use super::{Finished, StagedRelease};
 use crate::desired::{desired, policy};
 use crate::handoff::{Desired, Handoff};
-use crate::images::check_images;
+use crate::images::{check_images, check_needed};
 use crate::site_registry::{Staged as Pushed, back_to};
 use crate::store::products::{ReleaseRef, Staged};
 use crate::store::repositories::{Named, NamesError, names_of};
@@ -71,6 +71,7 @@ pub(super) fn wanted(run: &Run<'_>, blobs: &BlobFolder) -> Result<Desired, Failu
     check_images(&run.manifest, &read)?;
     let mut desired = desired(&run.manifest, &read)?;
     run.site.allow.check(&run.manifest, &desired.objects)?;
+    check_needed(&run.manifest, &desired.objects)?;
     desired.sealed = site_secrets::find(run.site, &run.domain, &run.manifest.secrets)?;
     Ok(desired)
 }
@@ -82,7 +83,7 @@ pub(super) async fn foretell<H: Handoff>(
     handoff: &H,
     desired: &Desired,
 ) -> Result<Finished, Failure> {
-    let plan = handoff.plan(desired, &policy(&run.manifest), &mut teller(run.progress)).await?;
+    let plan = handoff.plan(desired, &policy(&run.manifest, &run.site.apply), &mut teller(run.progress)).await?;
     let files = files::plan(run.site, &run.domain, &run.manifest, 0)?;
     let waits = run.gates.check(&run.product.product, run.clocks.now(), run.floor(), false).await;
     run.progress.done();

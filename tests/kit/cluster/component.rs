@@ -36,6 +36,11 @@ impl Component {
         Self { name, child, log }
     }
 
+    /// What it is.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// How it ended, if it did: none is meant to before it is killed.
     pub(super) fn ended(&mut self) -> Option<String> {
         match self.child.try_wait() {

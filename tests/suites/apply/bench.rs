@@ -74,6 +74,7 @@ pub(crate) fn release(product: &str, objects: Vec<Value>) -> Desired {
         objects,
         secrets: Vec::new(),
         sealed: None,
+        needs: Default::default(),
     }
 }
 
@@ -144,4 +145,14 @@ pub(crate) fn versions(product: &str, kinds: &str) -> BTreeMap<String, String> {
 pub(crate) fn changed(changes: &ChangeSet) -> Vec<String> {
     use consign_installer::handoff::Action;
     changes.entries.iter().filter(|one| one.action != Action::Unchanged).map(ToString::to_string).collect()
+}
+
+/// Waits until something holds that controllers bring about.
+#[track_caller]
+pub(crate) fn until(mut holds: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < LONG, "it does not come about");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use consign_format::error::Coded;
 use consign_installer::apply::{Cluster, Lookup};
-use consign_installer::handoff::{Policy, Stopped};
+use consign_installer::handoff::{Owner, Policy, Stopped};
 use serde_json::json;
 
 use super::bench::*;
 
+/// A refusal before the first write, with this code and these words.
 #[track_caller]
-fn refused(stopped: Stopped, code: &str, says: &[&str]) {
+pub(crate) fn refused(stopped: Stopped, code: &str, says: &[&str]) {
     assert_eq!(stopped.failure.code().name, code, "{}", stopped.failure);
     for part in says {
         assert!(stopped.failure.to_string().contains(part), "{}", stopped.failure);
@@ -114,7 +115,10 @@ async fn what_another_tool_tracks_is_left_to_it_unless_adopted() {
     refused(stopped, "foreign-tracking", &["ConfigMap tracked/argos: Argo CD", "ConfigMap tracked/fluxes: Flux"]);
     assert_eq!(live("cm ours -n tracked"), None);
 
-    let adopt = Policy { adopt: true, ..Policy::default() };
+    let adopt = Policy { adopt: vec![Owner::ArgoCd, Owner::Flux], ..Policy::default() };
+    let one = Policy { adopt: vec![Owner::ArgoCd], ..Policy::default() };
+    let stopped = bench.apply_with(&desired, &one).await.unwrap_err();
+    refused(stopped, "foreign-tracking", &["ConfigMap tracked/fluxes: Flux"]);
     bench.apply_with(&desired, &adopt).await.unwrap();
     let adopted = live("cm argos -n tracked").unwrap();
     assert!(adopted["metadata"]["annotations"].get("argocd.argoproj.io/tracking-id").is_none(), "{adopted}");

@@ -13,6 +13,8 @@ use consign_tests::sample::{self, NETWORK_POLICY, replace};
 use consign_tests::site::Site;
 use serde_json::Value;
 
+use super::cluster_holds::{HOOK, drift_is_found_and_corrected, grow, holds};
+
 /// The objects of a release in files, as the handoff `export` leaves them at a second site.
 struct Objects {
     site: Site,
@@ -62,16 +64,21 @@ fn a_site_through_four_releases() {
     let first = desk.build();
     let objects = Objects::of(&desk, &first);
     installs_everything(&site, &cluster, &first, &objects);
+    holds(&cluster, &objects.folder());
     changes_nothing_the_second_time(&site, &cluster, &first);
 
-    let second = desk.build_next("2026.11.1", sample::drop_network_policy);
-    prunes_exactly_one_object(&site, &cluster, &second, &objects);
+    let second = desk.build_next("2026.11.1", grow);
+    grows_and_prunes_exactly_one_object(&site, &cluster, &second, &objects);
+    let grown = Objects::of(&desk, &second);
+    holds(&cluster, &grown.folder());
+    drift_is_found_and_corrected(&site, &cluster, &grown.folder());
 
     let third = desk.build_next("2026.11.2", |tree| {
         sample::break_router(tree);
         replace(&tree.join("release.yaml"), "healthTimeout: 2m", "healthTimeout: 20s");
     });
     goes_back_from_what_is_never_ready(&site, &cluster, &third);
+    holds(&cluster, &grown.folder());
 
     let fourth = desk.build_next("2026.11.3", |tree| {
         let router = tree.join("deploy/plain/router.yaml");
@@ -129,17 +136,18 @@ fn changes_nothing_the_second_time(site: &Site, cluster: &Cluster, bundle: &Path
 const RESOURCE_VERSIONS: &str =
     "jsonpath={range .items[*]}{.kind} {.metadata.name} {.metadata.resourceVersion}{'\\n'}{end}";
 
-fn prunes_exactly_one_object(site: &Site, cluster: &Cluster, bundle: &Path, before: &Objects) {
+fn grows_and_prunes_exactly_one_object(site: &Site, cluster: &Cluster, bundle: &Path, before: &Objects) {
     let done = install(site, cluster, bundle).arg("--json").succeeds().json();
     let (kind, namespace, name) = NETWORK_POLICY;
     let entries = done["changes"].as_array().unwrap().iter();
-    let deleted: Vec<&Value> = entries.filter(|entry| entry["action"] == "deleted").collect();
-    assert_eq!(deleted.len(), 1, "{done}");
+    let went: Vec<&Value> = entries.filter(|entry| entry["action"] == "deleted").collect();
+    let (hooks, deleted): (Vec<_>, Vec<_>) = went.into_iter().partition(|entry| entry["name"] == HOOK);
+    assert_eq!((hooks.len(), deleted.len()), (1, 1), "{done}");
     assert_eq!(
         (&deleted[0]["kind"], &deleted[0]["namespace"], &deleted[0]["name"]),
         (&kind.into(), &namespace.into(), &name.into())
     );
-    assert_eq!(count(&done, "created"), 0, "{done}");
+    assert_eq!((count(&done, "created"), count(&done, "configured")), (2, 2), "{done}");
     let listed = run(cluster.kubectl().args(["get", "--ignore-not-found", "-o", "name", "-f"]).arg(before.folder()));
     assert_eq!(listed.lines().count(), before.count() - 1, "{listed}");
     assert!(!listed.contains("networkpolicy"), "{listed}");
