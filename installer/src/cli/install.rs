@@ -21,7 +21,8 @@ use crate::site_registry::{SiteRegistry, Waiting};
 /// exit code 22. A run that was cut off is resumed by running it again.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The bundle, or a folder that holds exactly one, such as /media/usb.
+    /// The bundle, any one of its volumes, or a folder that holds exactly one bundle, such as /media/usb. Discs are
+    /// loaded one after the other, in any order.
     path: PathBuf,
     /// Who brings the desired state into the cluster; else what site.toml says.
     #[arg(long, value_enum, env = "CONSIGN_HANDOFF")]
