@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
+use std::sync::OnceLock;
 
 use consign_format::Digest;
 use consign_format::archive::header;
@@ -9,7 +10,7 @@ use consign_format::archive::volumes::{Hint, Joined, Map, MissingVolumes, VOLUME
 use consign_format::carriage::BOUNDARY_UNIT;
 
 /// Volumes longer than this are not made: a hint may claim any length.
-const MOST: u64 = 1 << 20;
+const MOST: u64 = 160 << 10;
 
 /// Behind a first byte of 0 stands a volume as it came; behind any other, hints, one a line, in which `#H` stands for
 /// the sha256 of a head of zeros. Around a hint that is accepted the target makes the volume it speaks of, in which
@@ -43,8 +44,9 @@ pub fn volume(bytes: &[u8]) {
 
 /// Makes the volume of a hint, if it is one.
 fn made(line: &[u8]) -> Option<(Hint, Cursor<Vec<u8>>)> {
-    let head = Digest::of(&[0; BOUNDARY_UNIT as usize]).to_string();
-    let json = String::from_utf8_lossy(line).replace("#H", &head).into_bytes();
+    static HEAD: OnceLock<String> = OnceLock::new();
+    let head = HEAD.get_or_init(|| Digest::of(&[0; BOUNDARY_UNIT as usize]).to_string());
+    let json = String::from_utf8_lossy(line).replace("#H", head).into_bytes();
     let mut front = header::canonical(VOLUME_MEMBER, json.len() as u64).ok()?.to_vec();
     front.extend(json);
     front.resize(front.len().next_multiple_of(512), 0);
