@@ -9,6 +9,9 @@ use consign_format::archive::header;
 use consign_format::archive::volumes::{Hint, Joined, Map, MissingVolumes, VOLUME_MEMBER, check_volume};
 use consign_format::carriage::BOUNDARY_UNIT;
 
+/// Volumes by number.
+type Files = BTreeMap<u64, Cursor<Vec<u8>>>;
+
 /// Volumes longer than this are not made: a hint may claim any length.
 const MOST: u64 = 160 << 10;
 
@@ -24,7 +27,7 @@ pub fn volume(bytes: &[u8]) {
         }
         return;
     }
-    let mut set: Option<(Map, BTreeMap<u64, Cursor<Vec<u8>>>)> = None;
+    let mut set: Option<(Map, Files)> = None;
     for line in rest.split(|byte| *byte == b'\n') {
         let Some((hint, file)) = made(line) else { continue };
         let number = hint.number;
@@ -76,7 +79,7 @@ fn told(hint: &Hint, offset: u64) -> u8 {
 }
 
 /// Reads all that is here: each byte is the one of its offset, and only what is missing is.
-fn read(map: Map, files: BTreeMap<u64, Cursor<Vec<u8>>>) {
+fn read(map: Map, files: Files) {
     let (wanted, missing, length) = (map.wanted().clone(), map.missing(), map.length());
     let mut joined = Joined::new(map, files);
     let mut all = Vec::new();
