@@ -17,7 +17,7 @@ const MOST: u64 = 160 << 10;
 
 /// Behind a first byte of 0 stands a volume as it came; behind any other, hints, one a line, in which `#H` stands for
 /// the sha256 of a head of zeros. Around a hint that is accepted the target makes the volume it speaks of, in which
-/// every byte of the bundle tells its offset.
+/// every block of the bundle tells its offset.
 pub fn volume(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     if *first == 0 {
@@ -63,8 +63,9 @@ fn made(line: &[u8]) -> Option<(Hint, Cursor<Vec<u8>>)> {
         if segment.is_piece {
             file[at - 512..at].copy_from_slice(&segment.header().expect("a header"));
         }
-        for offset in segment.from..segment.to {
-            file[at + (offset - segment.from) as usize] = told(&hint, offset);
+        let stretch = &mut file[at..at + (segment.to - segment.from) as usize];
+        for (n, block) in (0..).zip(stretch.chunks_mut(512)) {
+            block.fill(told(&hint, segment.from + n * 512));
         }
     }
     let mut file = Cursor::new(file);
@@ -91,7 +92,7 @@ fn read(map: Map, files: Files) {
             assert_eq!(all.len() as u64, missing[0].from);
         }
     }
-    for (offset, byte) in (0..).zip(&all) {
-        assert_eq!(*byte, told(&wanted, offset), "at {offset}");
+    for (n, block) in (0..).zip(all.chunks(512)) {
+        assert!(*block == [told(&wanted, n * 512); 512], "block {n}");
     }
 }
