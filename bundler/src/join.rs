@@ -48,6 +48,10 @@ impl Coded for Whole {
     fn code(&self) -> Code {
         codes::USAGE
     }
+
+    fn hint(&self) -> Option<String> {
+        Some("use it as it is; there is nothing to put together".to_owned())
+    }
 }
 
 /// Puts volumes together: any of them is named, or the folder they are in.

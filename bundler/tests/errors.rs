@@ -152,11 +152,29 @@ const CASES: &[Case] = &[
         |p| built(p, |p| alter(p, BUNDLE, |bytes| bytes[133_000] ^= 1)),
         &["encrypt", BUNDLE, "--to", A_RECIPIENT, "-o", "sealed.consign"],
     ),
+    ("a size that is none", |_| (), &["split", BUNDLE, "--size", "big"]),
+    ("a size that is too small", |p| built(p, |_| ()), &["split", BUNDLE, "--size", "100K"]),
+    ("volumes that are there already", in_volumes, &["split", BUNDLE, "--size", "138K", "-o", "discs"]),
+    ("a bundle, to be joined", in_volumes, &["join", BUNDLE, "-o", "x.consign"]),
+    ("volumes, to be joined over a bundle", in_volumes, &["join", "discs", "-o", BUNDLE]),
+    ("no volumes, to be joined", in_volumes, &["join", "trust", "-o", "x.consign"]),
+    ("a volume, to be approved", in_volumes, &["approve", "--request", VOLUME, "-o", "x"]),
+    ("a volume, to be signed", in_volumes, &["approve", "--merge", VOLUME, "trust/1.root.json"]),
+    (
+        "a volume is missing",
+        |p| {
+            in_volumes(p);
+            fs::remove_file(p.path().join(VOLUME)).unwrap();
+        },
+        &["verify", "discs"],
+    ),
     ("no such code", |_| (), &["explain", "digest-mismatched"]),
     ("nothing to export to", |_| (), &["export", "x.consign"]),
 ];
 
 const BUNDLE: &str = "demo-1.0.0.consign";
+/// The first of its volumes.
+const VOLUME: &str = "discs/demo-1.0.0.consign.1-of-4";
 const VERIFY: &[&str] = &["verify", BUNDLE];
 
 fn committed(project: &Project, from: &str, to: &str) {
@@ -167,6 +185,13 @@ fn committed(project: &Project, from: &str, to: &str) {
 fn locked(project: &Project, then: fn(&Project)) {
     assert!(project.run(&["lock"])["sequence"].is_u64());
     then(project);
+}
+
+/// Builds the bundle and cuts it.
+fn in_volumes(project: &Project) {
+    built(project, |_| ());
+    let done = project.run(&["split", BUNDLE, "--size", "138K", "-o", "discs"]);
+    assert_eq!(done["volumes"][0]["path"], VOLUME, "{done}");
 }
 
 fn built(project: &Project, then: fn(&Project)) {

@@ -195,7 +195,42 @@ impl Seek for Medium {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::FileExt as _;
+
+    use consign_format::Digest;
+    use consign_format::archive::volumes::{Cutting, Hint, Shape, cut, file_name};
+    use consign_registry::volumes;
+
     use super::*;
+
+    /// What lies in one volume is copied by the kernel from there; what goes on in another is read.
+    #[test]
+    fn the_kernel_copies_out_of_one_volume() {
+        let (dir, length) = (tempfile::tempdir().unwrap(), 200 * 512);
+        let bytes: Vec<u8> = (0..length).map(|n: u64| (n / 512) as u8).collect();
+        let hints = cut(Shape::Sealed { length }, Digest::of(&bytes[..64 * 1024]), 80 * 1024).unwrap();
+        let cut_at = hints[0].to;
+        let create = |hint: &Hint| File::create(dir.path().join(file_name("a", hint.number, hint.of)));
+        let mut cutting = Cutting::begin(hints, Vec::new(), create);
+        cutting.write_all(&bytes).unwrap();
+        assert_eq!(cutting.finish().unwrap().len(), 2);
+        let volumes = volumes::open(&dir.path().join("a.consign.2-of-2")).unwrap();
+        let mut medium = Medium::of_volumes(volumes.joined, volumes.bundle);
+        for (at, length) in [(0, cut_at), (cut_at - 512, 512), (cut_at, 1024)] {
+            medium.seek(SeekFrom::Start(at)).unwrap();
+            let (file, offset) = medium.in_file(length).unwrap();
+            let mut found = vec![0; length as usize];
+            file.read_exact_at(&mut found, offset).unwrap();
+            assert!(found == bytes[at as usize..(at + length) as usize]);
+            // Reading goes on where it stood, whatever the kernel was asked for.
+            let mut read = [0; 512];
+            medium.read_exact(&mut read).unwrap();
+            assert!(read == bytes[at as usize..at as usize + 512]);
+        }
+        medium.seek(SeekFrom::Start(cut_at - 512)).unwrap();
+        assert!(medium.in_file(1024).is_none());
+    }
 
     #[test]
     fn a_device_ends_where_the_bundle_does_and_a_file_where_it_does() {

@@ -19,16 +19,20 @@ pub struct Reach(Option<Map>);
 
 /// What is still to be brought.
 #[derive(Debug, thiserror::Error)]
-#[error("{blobs} blobs of the release are not here yet, and lie in {} of {}", list(.missing), of)]
+#[error("{} of the release {} not here yet: bring {} of {of}", counted(*.blobs), if *.blobs == 1 { "is" } else { "are" }, list(.missing))]
 pub struct ToBring {
     /// The volumes that hold them, those in a row together; at least one.
-    missing: Vec<MissingVolumes>,
+    pub missing: Vec<MissingVolumes>,
     /// Of how many.
-    of: u64,
+    pub of: u64,
     /// How many blobs.
-    blobs: usize,
+    pub blobs: usize,
     /// Whether one of them was cut, and begins or ends in a volume that was here.
-    is_cut: bool,
+    pub is_cut: bool,
+}
+
+fn counted(count: usize) -> String {
+    if count == 1 { "a blob".to_owned() } else { format!("{count} blobs") }
 }
 
 fn list(missing: &[MissingVolumes]) -> String {

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use consign_format::archive::head::ArchiveError;
+use consign_format::archive::volumes::{MissingVolumes, VolumeError, VolumePlace};
 use consign_format::error::Failure;
 use consign_format::trust::keys::PublicKey;
 use consign_format::verify::Undecryptable;
@@ -21,6 +22,7 @@ use consign_installer::images::ImageError;
 use consign_installer::install_bundle::Unsettled;
 use consign_installer::load::LoadError;
 use consign_installer::open::OpenError;
+use consign_installer::reach::ToBring;
 use consign_installer::scan::ScanError;
 use consign_installer::scrub::Rotten;
 use consign_installer::serve::ServeError;
@@ -36,6 +38,7 @@ use consign_installer::tls::TlsError;
 use consign_installer::upgrade::UpgradeError;
 use consign_registry::manifest::ManifestError;
 use consign_registry::serve::UsersError;
+use consign_registry::volumes::VolumesError;
 use consign_sealed::SealedError;
 
 fn path(text: &str) -> PathBuf {
@@ -57,10 +60,26 @@ fn opening() -> Vec<Failure> {
         OpenError::Unsafe { path: path("/media/usb/a.consign"), what: "a symbolic link" }.into(),
         OpenError::None { path: folder() }.into(),
         OpenError::Several { path: folder(), names: vec!["a.consign".into(), "b.consign".into()] }.into(),
+        volume(VolumeError::Truncated(VolumePlace { number: 2, of: 3, from: 70_000, to: 4_000_000 })),
+        volume(VolumeError::Head(VolumePlace { number: 2, of: 3, from: 1024, to: 132_096 })),
+        volume(VolumeError::Contradictory("volume 2 of 3 was cut another way".into())),
+        volume(VolumeError::Foreign {
+            wanted: "volume 2 of 3 of radiology 2026.11.0 (head 1a2b3c4d5e6f)".into(),
+            found: "volume 2 of 4 of radiology 2026.10.0 (head 6f5e4d3c2b1a)".into(),
+        }),
+        OpenError::Volumes(VolumesError::Missing { path: path("/media/usb/a.consign"), source: missing() }).into(),
         sealed(SealedError::NotForUs { recipients: 12, recipient: "age1ours".into() }),
         sealed(SealedError::NoKey { recipients: 12 }),
         sealed(SealedError::Damaged(Undecryptable("it ends early"))),
     ]
+}
+
+fn volume(source: VolumeError) -> Failure {
+    OpenError::Volumes(VolumesError::Volume { path: path("/media/usb/a.consign.2-of-3"), source }).into()
+}
+
+fn missing() -> MissingVolumes {
+    MissingVolumes { first: 2, last: 3, of: 3, from: 4_000_000, to: 9_000_000 }
 }
 
 fn sealed(source: SealedError) -> Failure {
@@ -180,6 +199,14 @@ fn loading() -> Vec<Failure> {
         SupplyError::BaseMissing { count: 3, first: digest() }.into(),
         SupplyError::NoRoom { need: 2_000, free: 1_000, path: path("/var/lib/consign") }.into(),
         LoadError::Archive(ArchiveError::Truncated { offset: 512, member: "index.json".into() }).into(),
+        LoadError::Archive(ArchiveError::VolumeMissing { member: "index.json".into(), missing: missing() }).into(),
+        LoadError::Archive(ArchiveError::InVolume {
+            places: vec![VolumePlace { number: 2, of: 3, from: 70_000, to: 74_000 }],
+            source: Box::new(ArchiveError::Truncated { offset: 4_070_000, member: "index.json".into() }),
+        })
+        .into(),
+        LoadError::ToBring(ToBring { missing: vec![missing()], of: 3, blobs: 5, is_cut: false }).into(),
+        LoadError::ToBring(ToBring { missing: vec![missing()], of: 3, blobs: 1, is_cut: true }).into(),
         LoadError::Archive(ArchiveError::Encrypted).into(),
         LoadError::Archive(ArchiveError::Undecryptable {
             offset: 512,

@@ -216,13 +216,20 @@ impl Draft {
 }
 
 /// Renames only if the new name is free. A file system without `RENAME_NOREPLACE` gets the two-step form with
-/// `link`, which is as atomic.
+/// `link`, which is as atomic. One without links either (FAT by FUSE) is looked at first; nobody else writes to a stick.
 fn rename_into_gap(at: BorrowedFd<'_>, draft: &str, name: &OsStr) -> Result<(), Errno> {
     match rustix::fs::renameat_with(at, draft, at, name, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            rustix::fs::linkat(at, draft, at, name, AtFlags::empty())?;
-            rustix::fs::unlinkat(at, draft, AtFlags::empty())
-        }
+        Err(Errno::INVAL | Errno::NOSYS) => match rustix::fs::linkat(at, draft, at, name, AtFlags::empty()) {
+            Ok(()) => rustix::fs::unlinkat(at, draft, AtFlags::empty()),
+            Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                match rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Err(Errno::NOENT) => rustix::fs::renameat(at, draft, at, name),
+                    Ok(_) => Err(Errno::EXIST),
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        },
         done => done,
     }
 }

@@ -31,7 +31,7 @@ pub enum VolumesError {
         source: io::Error,
     },
     /// The folder has no volumes, or those of several bundles.
-    #[error("{} holds volumes of {} bundles", path.display(), if names.is_empty() { "no".to_owned() } else { names.join(", ") })]
+    #[error("{} holds {}", path.display(), held(.names))]
     Which {
         /// The folder.
         path: PathBuf,
@@ -54,6 +54,13 @@ pub enum VolumesError {
         /// What is missing.
         source: MissingVolumes,
     },
+}
+
+fn held(names: &[String]) -> String {
+    match names {
+        [] => "no volumes".to_owned(),
+        names => format!("volumes of {} bundles: {}", names.len(), names.join(", ")),
+    }
 }
 
 impl Coded for VolumesError {

@@ -42,6 +42,8 @@ pub fn schemas() -> Vec<Generated> {
         schema::<consign_bundler::gate::Report>("verify-report"),
         schema::<consign_bundler::policy::PolicyFile>("verify-policy"),
         schema::<consign_bundler::unpack::Listing>("unpacked"),
+        schema::<consign_bundler::split::Split>("split"),
+        schema::<consign_bundler::join::Joined>("join"),
         schema::<ScanAttestation>("scan-attestation"),
     ]
 }

@@ -13,8 +13,8 @@ use crate::encrypt::{To, encrypt};
 
 /// Encrypts a finished bundle to sites, so that nobody on the way can tell what is in it.
 ///
-/// The bundle is checked as `consign verify` checks it. Approve it first: an encrypted bundle is not approved, split or
-/// changed any more. A site that it is encrypted to installs it as it is; for everybody else it is noise, of which the
+/// The bundle is checked as `consign verify` checks it. Approve it first: an encrypted bundle is not approved or changed
+/// any more, only split. A site that it is encrypted to installs it as it is; for everybody else it is noise, of which the
 /// size and the number of recipients show.
 #[derive(Debug, clap::Args)]
 pub struct Args {

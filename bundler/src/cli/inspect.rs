@@ -19,7 +19,7 @@ use crate::bundle::{self, Trust};
 /// Whether the bundle is whole, and made by whom you think, is what `consign verify` tells.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The bundle
+    /// The bundle, any one of its volumes, or a folder with its volumes
     #[arg(value_name = "FILE")]
     bundle: PathBuf,
     /// Show the objects too

@@ -21,7 +21,7 @@ use crate::policy::Policy;
 /// told; the exit code is that of the first. What is wrong with the bundle and what could not be checked are kept apart.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The bundle
+    /// The bundle, any one of its volumes, or a folder with its volumes
     #[arg(value_name = "FILE")]
     bundle: PathBuf,
     #[command(flatten)]

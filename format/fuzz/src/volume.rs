@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
+use std::sync::OnceLock;
 
 use consign_format::Digest;
 use consign_format::archive::header;
 use consign_format::archive::volumes::{Hint, Joined, Map, MissingVolumes, VOLUME_MEMBER, check_volume};
 use consign_format::carriage::BOUNDARY_UNIT;
 
+/// Volumes by number.
+type Files = BTreeMap<u64, Cursor<Vec<u8>>>;
+
 /// Volumes longer than this are not made: a hint may claim any length.
-const MOST: u64 = 1 << 20;
+const MOST: u64 = 160 << 10;
 
 /// Behind a first byte of 0 stands a volume as it came; behind any other, hints, one a line, in which `#H` stands for
 /// the sha256 of a head of zeros. Around a hint that is accepted the target makes the volume it speaks of, in which
-/// every byte of the bundle tells its offset.
+/// every block of the bundle tells its offset.
 pub fn volume(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     if *first == 0 {
@@ -23,7 +27,7 @@ pub fn volume(bytes: &[u8]) {
         }
         return;
     }
-    let mut set: Option<(Map, BTreeMap<u64, Cursor<Vec<u8>>>)> = None;
+    let mut set: Option<(Map, Files)> = None;
     for line in rest.split(|byte| *byte == b'\n') {
         let Some((hint, file)) = made(line) else { continue };
         let number = hint.number;
@@ -43,8 +47,9 @@ pub fn volume(bytes: &[u8]) {
 
 /// Makes the volume of a hint, if it is one.
 fn made(line: &[u8]) -> Option<(Hint, Cursor<Vec<u8>>)> {
-    let head = Digest::of(&[0; BOUNDARY_UNIT as usize]).to_string();
-    let json = String::from_utf8_lossy(line).replace("#H", &head).into_bytes();
+    static HEAD: OnceLock<String> = OnceLock::new();
+    let head = HEAD.get_or_init(|| Digest::of(&[0; BOUNDARY_UNIT as usize]).to_string());
+    let json = String::from_utf8_lossy(line).replace("#H", head).into_bytes();
     let mut front = header::canonical(VOLUME_MEMBER, json.len() as u64).ok()?.to_vec();
     front.extend(json);
     front.resize(front.len().next_multiple_of(512), 0);
@@ -58,8 +63,9 @@ fn made(line: &[u8]) -> Option<(Hint, Cursor<Vec<u8>>)> {
         if segment.is_piece {
             file[at - 512..at].copy_from_slice(&segment.header().expect("a header"));
         }
-        for offset in segment.from..segment.to {
-            file[at + (offset - segment.from) as usize] = told(&hint, offset);
+        let stretch = &mut file[at..at + (segment.to - segment.from) as usize];
+        for (n, block) in (0..).zip(stretch.chunks_mut(512)) {
+            block.fill(told(&hint, segment.from + n * 512));
         }
     }
     let mut file = Cursor::new(file);
@@ -74,7 +80,7 @@ fn told(hint: &Hint, offset: u64) -> u8 {
 }
 
 /// Reads all that is here: each byte is the one of its offset, and only what is missing is.
-fn read(map: Map, files: BTreeMap<u64, Cursor<Vec<u8>>>) {
+fn read(map: Map, files: Files) {
     let (wanted, missing, length) = (map.wanted().clone(), map.missing(), map.length());
     let mut joined = Joined::new(map, files);
     let mut all = Vec::new();
@@ -86,7 +92,7 @@ fn read(map: Map, files: BTreeMap<u64, Cursor<Vec<u8>>>) {
             assert_eq!(all.len() as u64, missing[0].from);
         }
     }
-    for (offset, byte) in (0..).zip(&all) {
-        assert_eq!(*byte, told(&wanted, offset), "at {offset}");
+    for (n, block) in (0..).zip(all.chunks(512)) {
+        assert!(*block == [told(&wanted, n * 512); 512], "block {n}");
     }
 }

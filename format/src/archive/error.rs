@@ -147,8 +147,8 @@ impl Coded for ArchiveError {
                 "the medium is damaged; copy the bundle again or use another medium, nothing was changed"
             }
             ArchiveError::Encrypted => {
-                "approve, sign and split the plain bundle, and encrypt it last; where it is only to be read, name a key it \
-                 is encrypted to with --identity FILE"
+                "approve and sign the plain bundle, encrypt it then, and split it last; where it is only to be read, name a \
+                 key it is encrypted to with --identity FILE"
             }
             ArchiveError::Undecryptable { .. } => Undecryptable::HINT,
             ArchiveError::Truncated { .. } => {

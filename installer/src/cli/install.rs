@@ -42,7 +42,8 @@ pub(super) struct StageArguments {
 
 #[derive(Debug, clap::Args)]
 struct Bundles {
-    /// The bundle, or a folder of bundles, such as /media/usb.
+    /// The bundle, any one of its volumes, or a folder of bundles, such as /media/usb. Discs are loaded one after the
+    /// other, in any order.
     path: PathBuf,
     #[command(flatten)]
     converging: Converging,

@@ -15,7 +15,7 @@ use crate::verify_bundle::{Checked, Verified, verify_bundle};
 /// exact end of the file, sequence, audience, requirements. Not whether the cluster would take it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The bundle, or a folder that holds exactly one.
+    /// The bundle, any one of its volumes, or a folder that holds exactly one bundle.
     path: PathBuf,
     /// Refuse what has expired instead of warning; for sites with a clock they trust.
     #[arg(long)]

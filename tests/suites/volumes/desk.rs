@@ -68,6 +68,24 @@ fn what_was_cut_is_put_together_byte_for_byte() {
     }
 }
 
+/// As the page of the format has it, for who has not got this program.
+#[test]
+fn volumes_are_put_together_by_hand() {
+    let forge = release();
+    let (folder, volumes) = cut(&forge, ROOM);
+    let (output, boundary) = (folder.path().join("by-hand"), forge.tape().boundary());
+    let mut script = format!("tail -c +1025 '{}' | head -c {boundary} > out", volumes[0].display());
+    for volume in &volumes {
+        let hint = Command::new("tar").arg("-xOf").arg(volume).arg("consign-volume").output().unwrap();
+        let hint: Value = serde_json::from_slice(&hint.stdout).unwrap();
+        let length = hint["to"].as_u64().unwrap() - hint["from"].as_u64().unwrap();
+        script += &format!("\ntail -c +{} '{}' | head -c {length} >> out", 1025 + boundary, volume.display());
+    }
+    let script = script.replace("out", &output.display().to_string());
+    assert!(Command::new("sh").args(["-ec", &script]).status().unwrap().success());
+    assert!(fs::read(output).unwrap() == forge.bundle());
+}
+
 #[test]
 fn volumes_are_looked_at_like_the_bundle() {
     let forge = release();

@@ -21,7 +21,7 @@ fn discs_are_loaded_one_after_the_other_in_any_order() {
     let (last, first) = order.split_last().unwrap();
     for disc in first {
         let said = site.export(discs[*disc].path()).fails("volume-missing", 10);
-        said.says("are not here yet, and lie in volume").says(&format!(" of {of}\n")).says("run again with it");
+        said.says("not here yet: bring volume").says(&format!(" of {of}\n")).says("run again with it");
         assert!(!said.stderr.contains("cut"), "{said}");
         before.check(&site, "a disc of several");
         let now = fs::read_dir(site.kept().join("blobs/sha256")).unwrap().count();
@@ -60,7 +60,7 @@ fn the_disc_that_is_wanted_is_named() {
     let verify = site.invoke(["verify"]).arg(some.path()).fails("volume-missing", 10);
     verify.says(&format!("volume 3 of {of} is missing: bytes "));
     site.export(some.path()).arg("--dry-run").run();
-    site.export(some.path()).fails("volume-missing", 10).says(&format!("lie in volume 3 of {of}"));
+    site.export(some.path()).fails("volume-missing", 10).says(&format!("bring volume 3 of {of}"));
     site.export(discs[2].path()).succeeds();
     has_all(&site, &forge);
 }

@@ -44,7 +44,7 @@ pub struct MissingVolumes {
 impl MissingVolumes {
     /// What to do about it.
     pub const HINT: &'static str =
-        "bring it, and run again with it, or with all volumes in one folder; nothing was changed";
+        "bring what is missing, and run again with all volumes in one folder; nothing was changed";
 
     /// `volume 2`, or `volumes 2 to 4`.
     pub fn numbers(&self) -> String {
