@@ -1,7 +1,7 @@
 //! A stick: an image with a FAT file system, mounted by the kernel where it can, else by FUSE. Only root can.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use consign_tests::{images::run, skip};
 
@@ -79,7 +79,7 @@ impl Stick {
         run(Command::new("umount").arg("-l").arg(&place));
         // FUSE's own process writes the rest when it ends.
         let is_used = || {
-            let used = Command::new("fuser").arg("-s").arg(&self.image).status();
+            let used = Command::new("fuser").arg("-s").arg(&self.image).stderr(Stdio::null()).status();
             used.is_ok_and(|status| status.success())
         };
         for _ in 0..200 {
@@ -90,12 +90,11 @@ impl Stick {
         }
     }
 
-    /// What lies beyond this part of it cannot be read any more, as when it is pulled out in the middle. The rest is
+    /// What lies beyond this many bytes cannot be read any more, as when it is pulled out in the middle. The whole is
     /// given back.
-    pub(crate) fn tear(&self, part: f64) -> Vec<u8> {
+    pub(crate) fn tear(&self, keep: u64) -> Vec<u8> {
         let whole = std::fs::read(&self.image).unwrap();
-        let keep = (whole.len() as f64 * part) as usize;
-        std::fs::OpenOptions::new().write(true).open(&self.image).unwrap().set_len(keep as u64).unwrap();
+        std::fs::OpenOptions::new().write(true).open(&self.image).unwrap().set_len(keep).unwrap();
         whole
     }
 
