@@ -42,7 +42,7 @@ the signed one, loads the site's registry, applies the desired state, and hands 
   consign-site serve                                              the registry that nodes pull from
   consign-site nodes write --server https://REGISTRY:PORT         lets this node pull from it
   consign-site status                                             what runs, how the last run went
-  consign-site run --once                                         what drifted from what is installed
+  consign-site run --once                                         what somebody changed since
   consign-site receipts export DIR                                what to carry back
 
 Everything the site keeps lies under /var/lib/consign; a run that was cut off is resumed by running it again.";
