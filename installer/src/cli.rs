@@ -52,7 +52,7 @@ the signed one, loads the site's registry, applies the desired state, and hands 
   consign-site serve                                              the registry that nodes pull from
   consign-site nodes write --server https://REGISTRY:PORT         lets this node pull from it
   consign-site status                                             what runs, how the last run went
-  consign-site run --once                                         does the cluster still hold what is installed
+  consign-site run --once                                         what somebody changed since
   consign-site receipts export DIR                                what to carry back
   consign-site doctor                                             what is wrong here, and what to do
   consign-site diagnose -o FILE                                   one file for headquarters
