@@ -25,6 +25,7 @@ mod gc;
 mod hold;
 mod install;
 mod nodes;
+mod rbac;
 mod receipts;
 mod registry;
 mod rollback;
@@ -91,6 +92,7 @@ enum Command {
     Gc(gc::Arguments),
     Store(store::Arguments),
     Nodes(nodes::Arguments),
+    Rbac(rbac::Arguments),
     Receipts(receipts::Arguments),
     Upgrade(upgrade::Arguments),
     Explain(explain::Arguments),
@@ -133,6 +135,7 @@ fn lookup(context: &Context<'_>, flag: Option<&Path>, config: &SiteConfig) -> Lo
         kubeconfig_env: environment,
         service: context.machine.service.clone(),
         root: context.store.root().to_owned(),
+        tenant: config.tenant.as_ref().map(|tenant| tenant.namespace.to_string()),
     }
 }
 
@@ -160,6 +163,7 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
             Command::Gc(arguments) => gc::run(&context, &arguments),
             Command::Store(arguments) => store::run(&context, &arguments),
             Command::Nodes(arguments) => nodes::run(&context, &arguments),
+            Command::Rbac(arguments) => rbac::run(&context, &arguments),
             Command::Receipts(arguments) => receipts::run(&context, &arguments),
             Command::Upgrade(arguments) => upgrade::run(&context, &arguments),
             Command::Explain(arguments) => explain::run(&context, &arguments),

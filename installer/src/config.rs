@@ -14,10 +14,12 @@ use crate::store::state_file::read_bytes;
 pub mod gates;
 mod nodes;
 mod registry;
+pub mod tenant;
 
 pub use gates::{InterlockConfig, WindowConfig};
 pub use nodes::NodesConfig;
 pub use registry::{ExistingRegistry, LoginFile, RegistryConfig};
+pub use tenant::{Namespace, TenantConfig};
 
 /// No configuration is this long.
 const LIMIT: u64 = 1 << 20;
@@ -47,6 +49,9 @@ pub struct SiteConfig {
     pub export_dir: Option<PathBuf>,
     /// Take only bundles that somebody whom the root names has attested to be scanned for malware.
     pub require_scan: bool,
+    /// Where this site has one namespace in a cluster of somebody else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantConfig>,
     /// What a release may hold; without it, everything.
     #[serde(skip_serializing_if = "Allow::is_everything")]
     pub allow: Allow,
@@ -86,6 +91,7 @@ impl Default for SiteConfig {
             handoff: HandoffKind::Direct,
             kubeconfig: None,
             export_dir: None,
+            tenant: None,
             require_scan: false,
             allow: Allow::default(),
             files: FilesConfig::default(),
@@ -150,6 +156,11 @@ impl SiteConfig {
         let Some(bytes) = read_bytes(path, LIMIT)? else { return Ok(SiteConfig::default()) };
         let text = String::from_utf8(bytes).map_err(|_| ConfigError::Text { path: path.to_owned() })?;
         toml::from_str(&text).map_err(|source| ConfigError::Form { path: path.to_owned(), source: Box::new(source) })
+    }
+
+    /// What a release may hold here: what `[allow]` says, and of a tenant never more than its namespace.
+    pub fn allowed(&self) -> Allow {
+        Allow { tenant: self.tenant.as_ref().map(|tenant| tenant.namespace.to_string()), ..self.allow.clone() }
     }
 
     /// Writes the configuration, unless there is one: what an administrator wrote is never touched.

@@ -23,6 +23,7 @@ pub mod nodes;
 pub mod open;
 pub mod pick;
 pub mod reach;
+pub mod rbac;
 pub mod receipts;
 pub mod scan;
 pub mod scrub;

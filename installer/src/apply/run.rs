@@ -14,7 +14,7 @@ use super::scaling;
 use super::secrets::{self, Secrets};
 use super::stages::Work;
 use super::wait::Wait;
-use super::{ApplyError, Cluster, Direct, Direction, Order};
+use super::{ApplyError, Cluster, Direct, Direction, Order, tenant};
 use crate::handoff::{Action, ChangeSet, Desired, GroupKind, HealthReport, ObjectKey, OnEvent, Plan, Policy, Stopped};
 
 /// What is known before the first write.
@@ -40,8 +40,9 @@ async fn prepare<'a>(
 ) -> Result<Prepared<'a>, ApplyError> {
     let cluster = &direct.cluster;
     let api = ApiTable::discover(cluster).await?;
-    let set_id = applyset::id(&applyset::parent_key(&desired.product));
+    let set_id = applyset::id(&applyset::parent_key(cluster.home(), &desired.product));
     let members = members::read(desired, &api, &set_id)?;
+    tenant::check(cluster, desired, &members)?;
     Secrets { cluster, api: &api, desired, members: &members }.check().await?;
     let absent = absent_namespaces(cluster, &api, desired, &members).await?;
     let scaled = scaling::targets(&members.list);
@@ -57,6 +58,10 @@ async fn absent_namespaces(
     desired: &Desired,
     members: &Members,
 ) -> Result<BTreeSet<String>, ApplyError> {
+    if cluster.is_tenant() {
+        // Its one namespace; whether that is there, the server says when it is asked about the objects.
+        return Ok(BTreeSet::new());
+    }
     let mut named: BTreeSet<String> =
         members.list.iter().map(|one| one.key.namespace.clone()).filter(|name| !name.is_empty()).collect();
     for rule in &desired.secrets {
@@ -73,7 +78,7 @@ async fn absent_namespaces(
         }
         if !brought.contains(name.as_str())
             && desired.namespace.as_ref() != Some(&name)
-            && name != applyset::PARENT_NAMESPACE
+            && name != cluster.home()
         {
             unknown.push(super::error::Refusal {
                 key,
@@ -173,7 +178,7 @@ pub(super) async fn await_healthy(
     on: &mut OnEvent<'_>,
 ) -> Result<HealthReport, ApplyError> {
     let api = ApiTable::discover(&direct.cluster).await?;
-    let set_id = applyset::id(&applyset::parent_key(&desired.product));
+    let set_id = applyset::id(&applyset::parent_key(direct.cluster.home(), &desired.product));
     let mut members = members::read(desired, &api, &set_id)?;
     members.list.retain(|member| !member.is_hook || direction == Direction::Forward);
     Wait { cluster: &direct.cluster, api: &api }.until_healthy(&members.list, timeout, on).await
