@@ -31,6 +31,7 @@ mod registry;
 mod rollback;
 mod runtime;
 mod serve;
+mod setup;
 mod state_copy;
 mod status;
 mod store;
@@ -42,7 +43,7 @@ const LONG_ABOUT: &str = "\
 The site's side of Consign: takes a bundle that somebody carried in, checks who signed it and that every byte is \
 the signed one, loads the site's registry, applies the desired state, and hands back a signed receipt.
 
-  consign-site enrol --root FILE --root-sha256 HEX --site NAME    once: whom this site trusts
+  consign-site setup                                              once: whom it trusts, registry, units, this node
   consign-site install /media/usb                                 verify, load, apply, wait, receipt
   consign-site stage /media/usb; consign-site activate            the same in two steps
   consign-site serve                                              the registry that nodes pull from
@@ -79,6 +80,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Setup(setup::Arguments),
     Enrol(enrol::Arguments),
     Verify(verify::Arguments),
     Stage(install::StageArguments),
@@ -150,6 +152,7 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
     let result = absolute(cli.root_dir).and_then(|root| {
         let context = Context { store: Store::at(&root), machine, terminal };
         match cli.command {
+            Command::Setup(arguments) => setup::run(&context, &arguments),
             Command::Enrol(arguments) => enrol::run(&context, arguments),
             Command::Verify(arguments) => verify::run(&context, &arguments),
             Command::Stage(arguments) => install::stage(&context, &arguments),

@@ -22,8 +22,8 @@ pub mod medium;
 pub mod nodes;
 pub mod open;
 pub mod pick;
-pub mod reach;
 pub mod rbac;
+pub mod reach;
 pub mod receipts;
 pub mod scan;
 pub mod scrub;
@@ -35,6 +35,7 @@ pub mod site_secrets;
 pub mod store;
 pub mod supply;
 pub mod tls;
+pub mod units;
 pub mod upgrade;
 pub mod verify_bundle;
 

@@ -102,8 +102,7 @@ impl Grant {
             groups.entry(group).or_default().push(plural);
         }
         let rule = |group: &str, resources: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
-        let mut rules: Vec<Value> =
-            groups.iter().map(|(group, resources)| rule(group, resources, &WRITTEN)).collect();
+        let mut rules: Vec<Value> = groups.iter().map(|(group, resources)| rule(group, resources, &WRITTEN)).collect();
         let has = |plural: &str| self.written.contains(&(String::new(), plural.to_owned()));
         if !has("secrets") {
             rules.push(rule("", &["secrets"], &OWN));
@@ -135,13 +134,16 @@ mod tests {
         let items = document["items"].as_array().unwrap();
         assert!(items.iter().all(|item| item["metadata"]["namespace"] == "lamp"), "{document:#}");
         assert_eq!(items[0]["kind"], "Role");
-        assert_eq!(items[0]["rules"], json!([
-            {"apiGroups": [""], "resources": ["configmaps"], "verbs": WRITTEN},
-            {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": WRITTEN},
-            {"apiGroups": [""], "resources": ["secrets"], "verbs": OWN},
-            {"apiGroups": [""], "resources": ["events", "pods"], "verbs": ["list"]},
-            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["scanner"], "verbs": ["get"]},
-        ]));
+        assert_eq!(
+            items[0]["rules"],
+            json!([
+                {"apiGroups": [""], "resources": ["configmaps"], "verbs": WRITTEN},
+                {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": WRITTEN},
+                {"apiGroups": [""], "resources": ["secrets"], "verbs": OWN},
+                {"apiGroups": [""], "resources": ["events", "pods"], "verbs": ["list"]},
+                {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["scanner"], "verbs": ["get"]},
+            ])
+        );
         assert_eq!(items[1]["subjects"], json!([{"kind": "User", "name": "ada", "apiGroup": RBAC}]));
     }
 

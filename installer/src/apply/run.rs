@@ -76,10 +76,7 @@ async fn absent_namespaces(
         if cluster.get(kind, &key).await.map_err(|error| cluster.failed(error))?.is_some() {
             continue;
         }
-        if !brought.contains(name.as_str())
-            && desired.namespace.as_ref() != Some(&name)
-            && name != cluster.home()
-        {
+        if !brought.contains(name.as_str()) && desired.namespace.as_ref() != Some(&name) && name != cluster.home() {
             unknown.push(super::error::Refusal {
                 key,
                 reason: "it does not exist and the release does not bring it".to_owned(),

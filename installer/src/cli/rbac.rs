@@ -88,10 +88,9 @@ fn of_config(config: &SiteConfig) -> BTreeSet<GroupKind> {
     let Some(allowed) = &config.allow.kinds else { return ordinary() };
     let read = |text: &String| match text.rsplit_once('/') {
         Some((group, kind)) => GroupKind::new(group, kind),
-        None => ordinary()
-            .into_iter()
-            .find(|kind| kind.kind == *text)
-            .unwrap_or_else(|| GroupKind::new("", text.as_str())),
+        None => {
+            ordinary().into_iter().find(|kind| kind.kind == *text).unwrap_or_else(|| GroupKind::new("", text.as_str()))
+        }
     };
     allowed.iter().map(read).collect()
 }
