@@ -132,6 +132,10 @@ impl Allow {
     /// asks again.
     fn in_tenant(&self, held: &Held) -> bool {
         let Some(tenant) = &self.tenant else { return true };
+        if held.group.is_empty() && held.kind == NAMESPACE {
+            // Every release brings its own; a tenant's is there, and applying leaves it alone.
+            return held.name == *tenant;
+        }
         let is_custom = held.group.contains('.') && !held.group.ends_with(".k8s.io");
         let is_namespaced = NAMESPACED.contains(&(held.group.as_str(), held.kind.as_str()));
         let is_named = || self.kinds.as_ref().is_some_and(|kinds| Self::names(kinds, &held.group, &held.kind));
@@ -250,6 +254,7 @@ mod tests {
             (true, held("v1", "ConfigMap", "lamp")),
             (false, held("v1", "ConfigMap", "other")),
             (false, held("v1", "Namespace", "")),
+            (true, Held::new("v1", "Namespace", "", "lamp")),
             (false, held(rbac, "ClusterRole", "")),
             (false, held(rbac, "ClusterRole", "lamp")),
             (true, held("x.example/v1", "Lamp", "lamp")),

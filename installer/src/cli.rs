@@ -19,6 +19,7 @@ use crate::store::Store;
 mod activate;
 mod bench;
 mod completions;
+mod config;
 mod enrol;
 mod explain;
 mod gc;
@@ -97,6 +98,7 @@ enum Command {
     Rbac(rbac::Arguments),
     Receipts(receipts::Arguments),
     Upgrade(upgrade::Arguments),
+    Config(config::Arguments),
     Explain(explain::Arguments),
     Completions(completions::Arguments),
 }
@@ -169,6 +171,7 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
             Command::Rbac(arguments) => rbac::run(&context, &arguments),
             Command::Receipts(arguments) => receipts::run(&context, &arguments),
             Command::Upgrade(arguments) => upgrade::run(&context, &arguments),
+            Command::Config(arguments) => config::run(&context, &arguments),
             Command::Explain(arguments) => explain::run(&context, &arguments),
             Command::Completions(arguments) => completions::run(&context, &arguments),
         }

@@ -11,6 +11,7 @@ use crate::allow::Allow;
 use crate::store::StoreError;
 use crate::store::state_file::read_bytes;
 
+pub mod check;
 pub mod gates;
 mod nodes;
 mod registry;

@@ -41,8 +41,8 @@ async fn prepare<'a>(
     let cluster = &direct.cluster;
     let api = ApiTable::discover(cluster).await?;
     let set_id = applyset::id(&applyset::parent_key(cluster.home(), &desired.product));
-    let members = members::read(desired, &api, &set_id)?;
-    tenant::check(cluster, desired, &members)?;
+    let mut members = members::read(desired, &api, &set_id)?;
+    tenant::confine(cluster, desired, &mut members)?;
     Secrets { cluster, api: &api, desired, members: &members }.check().await?;
     let absent = absent_namespaces(cluster, &api, desired, &members).await?;
     let scaled = scaling::targets(&members.list);
@@ -177,6 +177,7 @@ pub(super) async fn await_healthy(
     let api = ApiTable::discover(&direct.cluster).await?;
     let set_id = applyset::id(&applyset::parent_key(direct.cluster.home(), &desired.product));
     let mut members = members::read(desired, &api, &set_id)?;
+    tenant::confine(&direct.cluster, desired, &mut members)?;
     members.list.retain(|member| !member.is_hook || direction == Direction::Forward);
     Wait { cluster: &direct.cluster, api: &api }.until_healthy(&members.list, timeout, on).await
 }

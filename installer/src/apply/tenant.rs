@@ -4,10 +4,19 @@ use super::members::Members;
 use super::{ApplyError, Cluster};
 use crate::handoff::{Desired, GroupKind, ObjectKey};
 
-/// Demands that everything of a release lies in the tenant's namespace; of a site that is no tenant, nothing.
-pub(super) fn check(cluster: &Cluster, desired: &Desired, members: &Members) -> Result<(), ApplyError> {
+/// Why the release's own namespace is not written.
+const NOT_OURS: &str = "the namespace of a tenant belongs to the cluster's administrator";
+
+/// Demands that everything of a release lies in the tenant's namespace, and leaves that namespace itself, which every
+/// release brings, to those whose it is. A site that is no tenant may have everything.
+pub(super) fn confine(cluster: &Cluster, desired: &Desired, members: &mut Members) -> Result<(), ApplyError> {
     if !cluster.is_tenant() {
         return Ok(());
+    }
+    let home = ObjectKey::new(GroupKind::new("", "Namespace"), "", cluster.home());
+    if members.list.iter().any(|member| member.key == home) {
+        members.list.retain(|member| member.key != home);
+        members.skipped.push((home, NOT_OURS.to_owned()));
     }
     let rules = desired.secrets.iter();
     let secrets = rules.map(|rule| ObjectKey::new(GroupKind::new("", "Secret"), &rule.namespace, &rule.name));

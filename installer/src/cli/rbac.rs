@@ -72,7 +72,9 @@ fn of_product(context: &Context<'_>, product: &Name) -> Result<BTreeSet<GroupKin
             known = true;
             let release = store.read_release(&release.digest)?;
             let objects = desired(&release, &|digest, limit| blobs.read(digest, limit))?.objects;
-            kinds.extend(objects.iter().filter_map(ObjectKey::of).map(|key| key.kind));
+            // The namespace itself, which every release brings, is not a tenant's.
+            let theirs = objects.iter().filter_map(ObjectKey::of).map(|key| key.kind);
+            kinds.extend(theirs.filter(|kind| !kind.is("", "Namespace")));
             if !release.secrets.is_empty() {
                 kinds.insert(GroupKind::new("", "Secret"));
             }
