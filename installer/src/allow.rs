@@ -33,6 +33,9 @@ pub struct Allow {
     /// Units of systemd that a release may enable and restart; without it, none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<String>,
+    /// The one namespace of a tenant, from `[tenant]`: nothing lies outside it, whatever else is said here.
+    #[serde(skip)]
+    pub tenant: Option<String>,
 }
 
 /// A release that reaches further than this site allows.
@@ -65,17 +68,20 @@ impl Allow {
     /// [`NotAllowed`], which names all that is not.
     pub fn check(&self, release: &ReleaseManifest, objects: &[Value]) -> Result<(), NotAllowed> {
         let home = release.namespace.as_deref().unwrap_or_default();
-        let made =
-            release.secrets.iter().filter(|rule| matches!(rule.mode, SecretMode::Generate | SecretMode::PerSite));
+        let is_made = |mode| matches!(mode, SecretMode::Generate | SecretMode::PerSite);
+        // A tenant may not even look for a Secret elsewhere.
+        let made = release.secrets.iter().filter(|rule| is_made(rule.mode) || self.tenant.is_some());
         let made = made.map(|rule| Held::new("v1", "Secret", &rule.namespace, &rule.name));
         let mut what = Vec::new();
         for held in objects.iter().map(|object| Held::of(object, home)).chain(made) {
-            if !self.kind(&held.group, &held.kind) || !self.namespace(&held) {
+            if !self.kind(&held.group, &held.kind) || !self.namespace(&held) || !self.in_tenant(&held) {
                 what.push(format!("{} {}/{}", held.kind, held.namespace, held.name).replace(" /", " "));
             }
         }
         // The release's own namespace is created with it.
-        if !home.is_empty() && self.namespaces.as_ref().is_some_and(|allowed| !allowed.iter().any(|one| one == home)) {
+        let is_beyond = self.tenant.as_ref().is_some_and(|tenant| tenant != home)
+            || self.namespaces.as_ref().is_some_and(|allowed| !allowed.iter().any(|one| one == home));
+        if !home.is_empty() && is_beyond {
             what.push(format!("{NAMESPACE} {home}"));
         }
         what.extend(release.files.iter().filter(|file| !self.path(&file.to)).map(|file| format!("file {}", file.to)));
@@ -120,6 +126,21 @@ impl Allow {
         let is_namespaced = NAMESPACED.contains(&(held.group.as_str(), held.kind.as_str()));
         let is_named = || self.kinds.as_ref().is_some_and(|kinds| Self::names(kinds, &held.group, &held.kind));
         (is_namespaced || is_named()) && (!is_namespaced && held.namespace.is_empty() || is_allowed(&held.namespace))
+    }
+
+    /// Of kinds that are not Kubernetes' own, only the cluster knows where they lie: they must be named, and applying
+    /// asks again.
+    fn in_tenant(&self, held: &Held) -> bool {
+        let Some(tenant) = &self.tenant else { return true };
+        if held.group.is_empty() && held.kind == NAMESPACE {
+            // Every release brings its own; a tenant's is there, and applying leaves it alone.
+            return held.name == *tenant;
+        }
+        let is_custom = held.group.contains('.') && !held.group.ends_with(".k8s.io");
+        let is_namespaced = NAMESPACED.contains(&(held.group.as_str(), held.kind.as_str()));
+        let is_named = || self.kinds.as_ref().is_some_and(|kinds| Self::names(kinds, &held.group, &held.kind));
+        let lies_in = held.namespace == *tenant || is_custom && held.namespace.is_empty();
+        lies_in && (is_namespaced || is_custom && is_named())
     }
 
     fn path(&self, to: &str) -> bool {
@@ -199,7 +220,7 @@ mod tests {
     fn allow(kinds: Option<&[&str]>, namespaces: Option<&[&str]>) -> Allow {
         let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let paths = Some(vec![PathBuf::from("/opt")]);
-        Allow { kinds: kinds.map(list), namespaces: namespaces.map(list), paths, units: Vec::new() }
+        Allow { kinds: kinds.map(list), namespaces: namespaces.map(list), paths, ..Allow::default() }
     }
 
     #[test]
@@ -221,6 +242,28 @@ mod tests {
         let both = allow(Some(&["ClusterRole", "Lamp"]), Some(&["lamp"]));
         assert!(lies(&both, rbac, "ClusterRole", "", "a"));
         assert!(lies(&both, "x.example", "Lamp", "lamp", "a") && !lies(&both, "x.example", "Lamp", "other", "a"));
+    }
+
+    #[test]
+    fn a_tenant_stays_in_its_namespace_whatever_is_allowed() {
+        let kinds = allow(Some(&["ConfigMap", "ClusterRole", "Namespace", "Lamp"]), None);
+        let tenant = Allow { tenant: Some("lamp".to_owned()), ..kinds };
+        let held = |version: &str, kind: &str, namespace: &str| Held::new(version, kind, namespace, "a");
+        let rbac = "rbac.authorization.k8s.io/v1";
+        for (fits, held) in [
+            (true, held("v1", "ConfigMap", "lamp")),
+            (false, held("v1", "ConfigMap", "other")),
+            (false, held("v1", "Namespace", "")),
+            (true, Held::new("v1", "Namespace", "", "lamp")),
+            (false, held(rbac, "ClusterRole", "")),
+            (false, held(rbac, "ClusterRole", "lamp")),
+            (true, held("x.example/v1", "Lamp", "lamp")),
+            (true, held("x.example/v1", "Lamp", "")),
+            (false, held("x.example/v1", "Lamp", "other")),
+            (false, held("x.example/v1", "Other", "lamp")),
+        ] {
+            assert_eq!(tenant.in_tenant(&held), fits, "{} {}", held.kind, held.namespace);
+        }
     }
 
     #[test]

@@ -41,6 +41,7 @@ mod secrets;
 pub mod stage;
 mod stages;
 mod state_copy;
+mod tenant;
 pub mod tracking;
 mod verbs;
 mod wait;

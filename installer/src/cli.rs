@@ -19,6 +19,7 @@ use crate::store::Store;
 mod activate;
 mod bench;
 mod completions;
+mod config;
 mod diagnose;
 mod doctor;
 mod enrol;
@@ -28,12 +29,14 @@ mod headquarters;
 mod hold;
 mod install;
 mod nodes;
+mod rbac;
 mod receipts;
 mod registry;
 mod rollback;
 mod run;
 mod runtime;
 mod serve;
+mod setup;
 mod state_copy;
 mod status;
 mod store;
@@ -46,7 +49,7 @@ const LONG_ABOUT: &str = "\
 The site's side of Consign: takes a bundle that somebody carried in, checks who signed it and that every byte is \
 the signed one, loads the site's registry, applies the desired state, and hands back a signed receipt.
 
-  consign-site enrol --root FILE --root-sha256 HEX --site NAME    once: whom this site trusts
+  consign-site setup                                              once: whom it trusts, registry, units, this node
   consign-site install /media/usb                                 verify, load, apply, wait, receipt
   consign-site stage /media/usb; consign-site activate            the same in two steps
   consign-site serve                                              the registry that nodes pull from
@@ -86,6 +89,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Setup(setup::Arguments),
     Enrol(enrol::Arguments),
     Verify(verify::Arguments),
     Stage(install::StageArguments),
@@ -101,10 +105,12 @@ enum Command {
     Gc(gc::Arguments),
     Store(store::Arguments),
     Nodes(nodes::Arguments),
+    Rbac(rbac::Arguments),
     Receipts(receipts::Arguments),
     Doctor(doctor::Arguments),
     Diagnose(diagnose::Arguments),
     Upgrade(upgrade::Arguments),
+    Config(config::Arguments),
     Explain(explain::Arguments),
     Completions(completions::Arguments),
 }
@@ -145,6 +151,7 @@ fn lookup(context: &Context<'_>, flag: Option<&Path>, config: &SiteConfig) -> Lo
         kubeconfig_env: environment,
         service: context.machine.service.clone(),
         root: context.store.root().to_owned(),
+        tenant: config.tenant.as_ref().map(|tenant| tenant.namespace.to_string()),
     }
 }
 
@@ -159,6 +166,7 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
     let result = absolute(cli.root_dir).and_then(|root| {
         let context = Context { store: Store::at(&root), machine, terminal };
         match cli.command {
+            Command::Setup(arguments) => setup::run(&context, &arguments),
             Command::Enrol(arguments) => enrol::run(&context, arguments),
             Command::Verify(arguments) => verify::run(&context, &arguments),
             Command::Stage(arguments) => install::stage(&context, &arguments),
@@ -174,10 +182,12 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
             Command::Gc(arguments) => gc::run(&context, &arguments),
             Command::Store(arguments) => store::run(&context, &arguments),
             Command::Nodes(arguments) => nodes::run(&context, &arguments),
+            Command::Rbac(arguments) => rbac::run(&context, &arguments),
             Command::Receipts(arguments) => receipts::run(&context, &arguments),
             Command::Doctor(arguments) => doctor::run(&context, &arguments),
             Command::Diagnose(arguments) => diagnose::run(&context, &arguments),
             Command::Upgrade(arguments) => upgrade::run(&context, &arguments),
+            Command::Config(arguments) => config::run(&context, &arguments),
             Command::Explain(arguments) => explain::run(&context, &arguments),
             Command::Completions(arguments) => completions::run(&context, &arguments),
         }

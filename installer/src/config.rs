@@ -12,11 +12,13 @@ use crate::store::StoreError;
 use crate::store::state_file::read_bytes;
 
 mod apply;
+pub mod check;
 mod diagnose;
 mod drift;
 pub mod gates;
 mod nodes;
 mod registry;
+pub mod tenant;
 mod watch;
 
 pub use apply::{ApplyConfig, Conflicts};
@@ -25,6 +27,7 @@ pub use drift::{DriftConfig, DriftMode};
 pub use gates::{InterlockConfig, WindowConfig};
 pub use nodes::NodesConfig;
 pub use registry::{ExistingRegistry, LoginFile, RegistryConfig};
+pub use tenant::{Namespace, TenantConfig};
 pub use watch::{WatchConfig, WatchMode};
 
 /// No configuration is this long.
@@ -55,6 +58,9 @@ pub struct SiteConfig {
     pub export_dir: Option<PathBuf>,
     /// Take only bundles that somebody whom the root names has attested to be scanned for malware.
     pub require_scan: bool,
+    /// Where this site has one namespace in a cluster of somebody else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantConfig>,
     /// What a release may hold; without it, everything.
     #[serde(skip_serializing_if = "Allow::is_everything")]
     pub allow: Allow,
@@ -106,6 +112,7 @@ impl Default for SiteConfig {
             handoff: HandoffKind::Direct,
             kubeconfig: None,
             export_dir: None,
+            tenant: None,
             require_scan: false,
             allow: Allow::default(),
             apply: ApplyConfig::default(),
@@ -174,6 +181,11 @@ impl SiteConfig {
         let Some(bytes) = read_bytes(path, LIMIT)? else { return Ok(SiteConfig::default()) };
         let text = String::from_utf8(bytes).map_err(|_| ConfigError::Text { path: path.to_owned() })?;
         toml::from_str(&text).map_err(|source| ConfigError::Form { path: path.to_owned(), source: Box::new(source) })
+    }
+
+    /// What a release may hold here: what `[allow]` says, and of a tenant never more than its namespace.
+    pub fn allowed(&self) -> Allow {
+        Allow { tenant: self.tenant.as_ref().map(|tenant| tenant.namespace.to_string()), ..self.allow.clone() }
     }
 
     /// Writes the configuration, unless there is one: what an administrator wrote is never touched.

@@ -19,6 +19,8 @@ codes! {
     USAGE = "usage" => Usage;
     /// A person pressed Ctrl-C, or the machine asked to stop.
     INTERRUPTED = "interrupted" => Interrupted;
+    /// The certificate of a registry is not the one that somebody vouches for.
+    AUTHORITY_UNKNOWN = "authority-unknown" => Untrusted;
     /// A file that would be overwritten is already there.
     ALREADY_EXISTS = "already-exists" => Failed;
 

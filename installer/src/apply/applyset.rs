@@ -21,15 +21,15 @@ pub const TOOLING: &str = "applyset.kubernetes.io/tooling";
 pub const GROUP_KINDS: &str = "applyset.kubernetes.io/contains-group-kinds";
 /// The annotation that lists the members' namespaces, the parent's own left out.
 pub const NAMESPACES: &str = "applyset.kubernetes.io/additional-namespaces";
-/// The namespace of all parents.
+/// The namespace of all parents, but for tenants.
 pub const PARENT_NAMESPACE: &str = "consign-system";
 
 /// The kind of all parents.
 pub const PARENT_KIND: &str = "Secret";
 
-/// The parent Secret of a product.
-pub fn parent_key(product: &str) -> ObjectKey {
-    ObjectKey::new(GroupKind::new("", PARENT_KIND), PARENT_NAMESPACE, format!("consign-{product}"))
+/// The parent Secret of a product, in the namespace that is the home of all parents.
+pub fn parent_key(home: &str, product: &str) -> ObjectKey {
+    ObjectKey::new(GroupKind::new("", PARENT_KIND), home, format!("consign-{product}"))
 }
 
 /// The id of a set: `applyset-<base64url(sha256("<name>.<namespace>.<kind>.<group>"))>-v1`.
@@ -66,10 +66,10 @@ impl Scope {
         Scope { kinds: &self.kinds | &other.kinds, namespaces: &self.namespaces | &other.namespaces }
     }
 
-    fn annotations(&self, tooling: &str) -> Value {
+    fn annotations(&self, home: &str, tooling: &str) -> Value {
         let mut kinds: Vec<_> = self.kinds.iter().map(GroupKind::to_dotted).collect();
         kinds.sort();
-        let namespaces: Vec<_> = self.namespaces.iter().filter(|one| *one != PARENT_NAMESPACE).cloned().collect();
+        let namespaces: Vec<_> = self.namespaces.iter().filter(|one| *one != home).cloned().collect();
         json!({TOOLING: format!("consign/{tooling}"), GROUP_KINDS: kinds.join(","), NAMESPACES: namespaces.join(",")})
     }
 }
@@ -80,7 +80,7 @@ pub fn parent(key: &ObjectKey, scope: &Scope, tooling: &str) -> Value {
         "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
         "metadata": {
             "name": key.name, "namespace": key.namespace,
-            "labels": {ID: id(key)}, "annotations": scope.annotations(tooling),
+            "labels": {ID: id(key)}, "annotations": scope.annotations(&key.namespace, tooling),
         },
     })
 }
@@ -117,7 +117,7 @@ pub fn read_parent(key: &ObjectKey, live: &Value) -> Result<Scope, String> {
     Ok(Scope {
         kinds: split(kinds).iter().map(|text| GroupKind::from_dotted(text)).collect(),
         // The parent's own namespace is never written and always searched.
-        namespaces: namespaces.into_iter().chain([PARENT_NAMESPACE.to_owned()]).collect(),
+        namespaces: namespaces.into_iter().chain([key.namespace.clone()]).collect(),
     })
 }
 
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_parent_reads_back() {
-        let key = parent_key("radiology");
+        let key = parent_key(PARENT_NAMESPACE, "radiology");
         let written = parent(&key, &scope(), "0.1.0");
         let annotations = &written["metadata"]["annotations"];
         assert_eq!(annotations[TOOLING], "consign/0.1.0");
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn parents_of_others_are_refused() {
-        let key = parent_key("radiology");
+        let key = parent_key(PARENT_NAMESPACE, "radiology");
         let good = parent(&key, &scope(), "0.1.0");
         for (pointer, value, says) in [
             ("/metadata/annotations/applyset.kubernetes.io~1tooling", json!("kubectl/v1.30"), "kubectl/v1.30"),

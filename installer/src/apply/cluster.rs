@@ -11,6 +11,7 @@ use kube::{Client, Config};
 use serde::de::DeserializeOwned;
 
 use super::ApplyError;
+use super::applyset::PARENT_NAMESPACE;
 
 /// The oldest Kubernetes that is accepted: server-side apply and aggregated discovery are both there and on.
 pub const MINIMUM: (u32, u32, &str) = (1, 27, "1.27");
@@ -41,6 +42,8 @@ pub struct Lookup {
     pub service: Option<(String, String)>,
     /// The root of the file system, `/` but in tests.
     pub root: PathBuf,
+    /// The one namespace of a tenant; then nothing outside it is read or written.
+    pub tenant: Option<String>,
 }
 
 /// What the lookup found.
@@ -142,6 +145,7 @@ pub struct Cluster {
     client: Client,
     server: String,
     version: String,
+    tenant: Option<String>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -163,7 +167,7 @@ impl Cluster {
         let server = config.cluster_url.to_string();
         let client = Client::try_from(config)
             .map_err(|error| ApplyError::Unreachable { server: server.clone(), cause: in_words(&error) })?;
-        let mut cluster = Cluster { client, server, version: String::new() };
+        let mut cluster = Cluster { client, server, version: String::new(), tenant: lookup.tenant.clone() };
         let request = http::Request::get("/version").body(Vec::new());
         let request = request.map_err(|error| cluster.failed(CallError::Unreachable(error.to_string())))?;
         let answer: serde_json::Value = cluster.call(request).await.map_err(|error| cluster.failed(error))?;
@@ -181,6 +185,16 @@ impl Cluster {
     /// The server's version, such as `v1.33.2+k3s1`.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// The namespace of what this program keeps in the cluster for itself.
+    pub fn home(&self) -> &str {
+        self.tenant.as_deref().unwrap_or(PARENT_NAMESPACE)
+    }
+
+    /// Whether nothing outside [`Cluster::home`] may be read or written.
+    pub fn is_tenant(&self) -> bool {
+        self.tenant.is_some()
     }
 
     /// Gives the client to who needs more than [`Cluster::call`].

@@ -138,6 +138,14 @@ pub enum ApplyError {
         /// The objects, and who tracks them.
         objects: Vec<Tracked>,
     },
+    /// The release reaches out of the one namespace that a tenant has.
+    #[error("this site is a tenant of the namespace {namespace}, and the release reaches out of it: {}", keys(.objects))]
+    BeyondTenant {
+        /// The namespace.
+        namespace: String,
+        /// What lies elsewhere, or in no namespace.
+        objects: Vec<ObjectKey>,
+    },
     /// The ApplySet parent belongs to somebody else, or is damaged.
     #[error("the ApplySet parent {parent} cannot be used: {problem}")]
     ApplySetForeign {
@@ -187,6 +195,10 @@ fn list(refusals: &[Refusal]) -> String {
     joined(refusals.iter().map(|one| format!("{}: {}", one.key, one.reason)).collect())
 }
 
+fn keys(objects: &[ObjectKey]) -> String {
+    joined(objects.iter().map(ObjectKey::to_string).collect())
+}
+
 fn conflicts_in_words(conflicts: &[Conflict]) -> String {
     joined(conflicts.iter().map(|one| format!("{} field {} by {}", one.key, one.field, one.manager)).collect())
 }
@@ -217,6 +229,7 @@ impl Coded for ApplyError {
             ApplyError::Conflicts { .. } => codes::APPLY_CONFLICT,
             ApplyError::Immutable { .. } => codes::IMMUTABLE_FIELD,
             ApplyError::ForeignTracking { .. } => codes::FOREIGN_TRACKING,
+            ApplyError::BeyondTenant { .. } => codes::NOT_ALLOWED,
             ApplyError::ApplySetForeign { .. } => codes::APPLYSET_FOREIGN,
             ApplyError::SecretMissing { .. } => codes::SECRET_MISSING,
             ApplyError::Unhealthy { .. } => codes::UNHEALTHY,
@@ -270,6 +283,9 @@ impl Coded for ApplyError {
                 return Some(format!(
                     "let the other tool release these objects, or take them over: [apply] adopt = [{owners}] in site.toml"
                 ));
+            }
+            ApplyError::BeyondTenant { .. } => {
+                "leave it out of the release, or have the cluster's administrator install it as a product of its own"
             }
             ApplyError::ApplySetForeign { .. } => {
                 "another tool made this Secret; rename the product, or remove the Secret if nothing uses it"

@@ -47,7 +47,7 @@ impl Ran {
         members: &[Member],
     ) -> Result<Self, ApplyError> {
         let mut ran = Ran::default();
-        let parent = applyset::parent_key(product);
+        let parent = applyset::parent_key(cluster.home(), product);
         if !members.iter().any(goes_when_done) {
             return Ok(ran);
         }
@@ -156,7 +156,7 @@ impl Work<'_> {
         if ran.fingerprints == before {
             return Ok(());
         }
-        let parent = applyset::parent_key(&self.order.desired.product);
+        let parent = applyset::parent_key(cluster.home(), &self.order.desired.product);
         let patch = json!({"metadata": {"annotations": {RAN: json!(ran.fingerprints).to_string()}}});
         let written = cluster.merge(inventory::served(api, "Secret")?, &parent, &patch, RECORDER).await;
         written.map_err(|error| preflight::into_error(cluster, preflight::objection(&parent, error)))?;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::api_table::{ApiTable, Served};
-use super::applyset::{self, PARENT_NAMESPACE, PART_OF, Scope};
+use super::applyset::{self, PART_OF, Scope};
 use super::prune::{self, Leftover};
 use super::verbs::How;
 use super::{ApplyError, Cluster, Direction, MANAGER, preflight};
@@ -48,7 +48,7 @@ impl<'a> Inventory<'a> {
         product: &str,
         tooling: &'a str,
     ) -> Result<Self, ApplyError> {
-        let parent = applyset::parent_key(product);
+        let parent = applyset::parent_key(cluster.home(), product);
         let secrets = served(api, "Secret")?;
         let live = cluster.get(secrets, &parent).await.map_err(|error| cluster.failed(error))?;
         let before = match &live {
@@ -147,7 +147,7 @@ pub(crate) async fn ensure_namespace(cluster: &Cluster, api: &ApiTable, name: &s
     Ok(true)
 }
 
-/// Makes the namespace of all parents.
+/// Makes the namespace of all parents. A tenant's is there, or is nobody's to make.
 pub(crate) async fn ensure_home(cluster: &Cluster, api: &ApiTable) -> Result<bool, ApplyError> {
-    ensure_namespace(cluster, api, PARENT_NAMESPACE).await
+    if cluster.is_tenant() { Ok(false) } else { ensure_namespace(cluster, api, cluster.home()).await }
 }

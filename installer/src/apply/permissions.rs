@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use super::api_table::{ApiTable, Served};
-use super::applyset::{self, PARENT_NAMESPACE};
+use super::applyset;
 use super::cluster::CallError;
 use super::members::Member;
 use super::{ApplyError, Cluster, inventory};
@@ -42,7 +42,7 @@ pub(super) async fn check(
         }
         Err(error) => return Err(cluster.failed(error)),
     }
-    let rights: Vec<Right> = wanted(api, members)?.into_iter().collect();
+    let rights: Vec<Right> = wanted(cluster, api, members)?.into_iter().collect();
     let questions: Vec<_> = rights.iter().map(|right| may(cluster, right)).collect();
     let mut answers = futures_util::stream::iter(questions).buffered(AT_ONCE);
     let (mut missing, mut index) = (BTreeMap::<(String, String), Vec<&str>>::new(), 0);
@@ -70,7 +70,7 @@ fn in_words(missing: BTreeMap<(String, String), Vec<&str>>) -> Vec<String> {
 }
 
 /// The rights, each once. A kind that comes with this very release is left out: nobody can be asked about it yet.
-fn wanted(api: &ApiTable, members: &[Member]) -> Result<BTreeSet<Right>, ApplyError> {
+fn wanted(cluster: &Cluster, api: &ApiTable, members: &[Member]) -> Result<BTreeSet<Right>, ApplyError> {
     let mut rights = BTreeSet::new();
     let mut want = |verbs: &[&'static str], served: &Served, namespace: &str| {
         let namespace = if served.namespaced { namespace } else { "" };
@@ -84,8 +84,10 @@ fn wanted(api: &ApiTable, members: &[Member]) -> Result<BTreeSet<Right>, ApplyEr
             want(&TO_MEMBERS, served, &member.key.namespace);
         }
     }
-    want(&TO_PARENT, inventory::served(api, applyset::PARENT_KIND)?, PARENT_NAMESPACE);
-    want(&["get"], inventory::served(api, "Namespace")?, "");
+    want(&TO_PARENT, inventory::served(api, applyset::PARENT_KIND)?, cluster.home());
+    if !cluster.is_tenant() {
+        want(&["get"], inventory::served(api, "Namespace")?, "");
+    }
     Ok(rights)
 }
 

@@ -16,7 +16,7 @@ use super::scaling;
 use super::secrets::{self, Secrets};
 use super::stages::Work;
 use super::wait::Wait;
-use super::{ApplyError, Cluster, Direct, Direction, Order, downtime, permissions, pod_trial};
+use super::{ApplyError, Cluster, Direct, Direction, Order, downtime, permissions, pod_trial, tenant};
 use crate::handoff::{Action, ChangeSet, Desired, GroupKind, HealthReport, ObjectKey, OnEvent, Plan, Policy, Stopped};
 
 /// What is said of a hook that is gone because it asked for that.
@@ -47,8 +47,9 @@ async fn prepare<'a>(
 ) -> Result<Prepared<'a>, ApplyError> {
     let cluster = &direct.cluster;
     let api = ApiTable::discover(cluster).await?;
-    let set_id = applyset::id(&applyset::parent_key(&desired.product));
-    let members = members::read(desired, &api, &set_id)?;
+    let set_id = applyset::id(&applyset::parent_key(cluster.home(), &desired.product));
+    let mut members = members::read(desired, &api, &set_id)?;
+    tenant::confine(cluster, desired, &mut members)?;
     let is_forward = direction == Direction::Forward;
     if is_forward {
         permissions::check(cluster, &api, &members.list, on).await?;
@@ -79,6 +80,10 @@ async fn absent_namespaces(
     desired: &Desired,
     members: &Members,
 ) -> Result<BTreeSet<String>, ApplyError> {
+    if cluster.is_tenant() {
+        // Its one namespace; whether that is there, the server says when it is asked about the objects.
+        return Ok(BTreeSet::new());
+    }
     let mut named: BTreeSet<String> =
         members.list.iter().map(|one| one.key.namespace.clone()).filter(|name| !name.is_empty()).collect();
     for rule in &desired.secrets {
@@ -93,10 +98,7 @@ async fn absent_namespaces(
         if cluster.get(kind, &key).await.map_err(|error| cluster.failed(error))?.is_some() {
             continue;
         }
-        if !brought.contains(name.as_str())
-            && desired.namespace.as_ref() != Some(&name)
-            && name != applyset::PARENT_NAMESPACE
-        {
+        if !brought.contains(name.as_str()) && desired.namespace.as_ref() != Some(&name) && name != cluster.home() {
             unknown.push(super::error::Refusal {
                 key,
                 reason: "it does not exist and the release does not bring it".to_owned(),
@@ -202,8 +204,9 @@ pub(super) async fn await_healthy(
     on: &mut OnEvent<'_>,
 ) -> Result<HealthReport, ApplyError> {
     let api = ApiTable::discover(&direct.cluster).await?;
-    let set_id = applyset::id(&applyset::parent_key(&desired.product));
+    let set_id = applyset::id(&applyset::parent_key(direct.cluster.home(), &desired.product));
     let mut members = members::read(desired, &api, &set_id)?;
+    tenant::confine(&direct.cluster, desired, &mut members)?;
     let ran = Ran::read(&direct.cluster, &api, &desired.product, &members.list).await?;
     members.list.retain(|member| !member.is_hook || (direction == Direction::Forward && !ran.has(member)));
     Wait { cluster: &direct.cluster, api: &api }.until_healthy(&members.list, timeout, on).await

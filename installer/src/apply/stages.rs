@@ -34,6 +34,9 @@ impl Work<'_> {
     /// Makes the release's namespace where neither the cluster nor the release has it, and something lives in it.
     pub(super) async fn namespace(&self, changes: &mut ChangeSet, on: &mut OnEvent<'_>) -> Result<(), ApplyError> {
         let Some(name) = &self.order.desired.namespace else { return Ok(()) };
+        if self.prepared.cluster.is_tenant() {
+            return Ok(());
+        }
         let members = &self.prepared.members;
         let used = members.list.iter().any(|one| one.key.namespace == *name)
             || self.order.desired.secrets.iter().any(|rule| rule.namespace == *name);

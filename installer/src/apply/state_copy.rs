@@ -10,7 +10,6 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::applyset::PARENT_NAMESPACE;
 use super::cluster::CallError;
 use super::{ApplyError, Cluster};
 
@@ -31,7 +30,7 @@ impl Cluster {
     /// # Errors
     /// The cluster's.
     pub async fn read_state_copy(&self, domain: &Name) -> Result<Option<Vec<u8>>, ApplyError> {
-        let secrets: Api<Secret> = Api::namespaced(self.client().clone(), PARENT_NAMESPACE);
+        let secrets: Api<Secret> = Api::namespaced(self.client().clone(), self.home());
         let secret = self.within(secrets.get_opt(&name(domain))).await.map_err(|error| self.failed(error))?;
         let data = secret.and_then(|secret| secret.data);
         Ok(data.and_then(|mut data| data.remove(KEY)).map(|ByteString(bytes)| bytes))
@@ -47,12 +46,12 @@ impl Cluster {
         }
         let copy = json!({
             "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
-            "metadata": {"name": name(domain), "namespace": PARENT_NAMESPACE},
+            "metadata": {"name": name(domain), "namespace": self.home()},
             "data": {KEY: ByteString(copy)},
         });
         match self.apply_copy(domain, &copy).await {
             // The namespace is made by the first release that is applied; a copy may come before it.
-            Err(error) if error.is_not_found() => {
+            Err(error) if error.is_not_found() && !self.is_tenant() => {
                 self.make_home().await.map_err(|error| self.failed(error))?;
                 self.apply_copy(domain, &copy).await.map_err(|error| self.failed(error))
             }
@@ -61,15 +60,15 @@ impl Cluster {
     }
 
     async fn apply_copy(&self, domain: &Name, copy: &serde_json::Value) -> Result<(), CallError> {
-        let secrets: Api<Secret> = Api::namespaced(self.client().clone(), PARENT_NAMESPACE);
+        let secrets: Api<Secret> = Api::namespaced(self.client().clone(), self.home());
         let params = PatchParams::apply(COPY_MANAGER).force();
         self.within(secrets.patch(&name(domain), &params, &Patch::Apply(copy))).await.map(|_| ())
     }
 
     async fn make_home(&self) -> Result<(), CallError> {
         let namespaces: Api<Namespace> = Api::all(self.client().clone());
-        let home = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PARENT_NAMESPACE}});
+        let home = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.home()}});
         let params = PatchParams::apply(COPY_MANAGER);
-        self.within(namespaces.patch(PARENT_NAMESPACE, &params, &Patch::Apply(&home))).await.map(|_| ())
+        self.within(namespaces.patch(self.home(), &params, &Patch::Apply(&home))).await.map(|_| ())
     }
 }

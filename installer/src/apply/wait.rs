@@ -187,7 +187,8 @@ impl Wait<'_> {
     async fn classes_that_bind_on_use(&self, watched: &[&Member]) -> LazyClasses {
         let claims = watched.iter().any(|member| member.key.kind.is("", "PersistentVolumeClaim"));
         let kind = self.api.preferred(&GroupKind::new("storage.k8s.io", "StorageClass"));
-        let (true, Some(kind)) = (claims, kind) else { return LazyClasses::default() };
+        // Classes belong to the cluster: a tenant may not ask, and waits until the claim is bound.
+        let (true, Some(kind)) = (claims && !self.cluster.is_tenant(), kind) else { return LazyClasses::default() };
         let classes = self.cluster.list(kind, "", &Selector::default()).await.unwrap_or_default();
         LazyClasses::read(&classes)
     }

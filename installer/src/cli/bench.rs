@@ -57,7 +57,7 @@ impl<'a> Bench<'a> {
     ) -> Result<(Self, Site), Failure> {
         let config = context.config()?;
         let mut site = Site::open_exclusive(context.store.clone())?;
-        site.allow = config.allow.clone();
+        site.allow = config.allowed();
         site.apply = config.apply.clone();
         site.adopt_files = config.files.adopt;
         let manager = Systemctl::of_machine(context.store.root());

@@ -13,9 +13,9 @@ use crate::config::{HandoffKind, SiteConfig};
 use crate::site::enrol::Kit;
 use crate::site::{Enrolled, Enrolment, enrol};
 
-mod kit;
+pub(super) mod kit;
 mod recover;
-mod said;
+pub(super) mod said;
 
 /// The largest root, record or key file that is read.
 const LIMIT: u64 = 1 << 20;
@@ -98,11 +98,11 @@ pub(super) fn run(context: &Context<'_>, arguments: Arguments) -> Result<(), Fai
 }
 
 /// What is enrolled, from options or from a kit.
-struct Wanted {
-    root: Vec<u8>,
-    site: Name,
-    production: bool,
-    kit: Option<Kit>,
+pub(super) struct Wanted {
+    pub(super) root: Vec<u8>,
+    pub(super) site: Name,
+    pub(super) production: bool,
+    pub(super) kit: Option<Kit>,
 }
 
 fn wanted(arguments: &Arguments) -> Result<Wanted, Failure> {
@@ -137,7 +137,7 @@ fn human(enrolled: &Enrolled, output: Option<&Path>) -> String {
 }
 
 /// Reads a small file that somebody brought.
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     use std::io::Read;
     let unreadable = |source| DurableError::io(Step::Read, path, source);
     let file = std::fs::File::open(path).map_err(unreadable)?;

@@ -61,6 +61,21 @@ struct Which {
     runtimes: Vec<Runtime>,
 }
 
+/// What `nodes write` does with these servers, or says it would do; `None` where no runtime is here.
+pub(super) fn set_up(
+    context: &Context<'_>,
+    servers: Vec<String>,
+    credentials_file: Option<PathBuf>,
+    dry_run: bool,
+) -> Result<Option<String>, Failure> {
+    let place = Place::at(context.store.root())?;
+    if detect::runtimes(&place).is_empty() {
+        return Ok(None);
+    }
+    let registry = Registry { servers, hosts: Vec::new(), credentials_file, plain_http: false };
+    Ok(Some(write::written(context, &write::Arguments::of(registry, dry_run))?.to_string()))
+}
+
 pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Write(arguments) => write::run(context, arguments),

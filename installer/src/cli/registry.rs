@@ -3,7 +3,9 @@
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
+use consign_format::Digest;
 use consign_format::error::{Code, Coded, Failure, codes};
+use consign_format::trust::fingerprint::words;
 use consign_registry::durable::{create_dir, write_file};
 use consign_registry::serve::{Users, UsersError};
 use serde::Serialize;
@@ -82,6 +84,8 @@ impl Coded for UserError {
 struct Shown {
     file: PathBuf,
     generation: u64,
+    /// Of the file, as `sha256sum` prints it: what a further node is told (setup --join).
+    fingerprint: Digest,
     certificates: String,
 }
 
@@ -112,8 +116,15 @@ fn shown(context: &Context<'_>, site: &Site) -> Result<(), Failure> {
     let file = site.store.authority_bundle_file();
     let authority = Authority::read(&site.store)?.ok_or_else(|| StoreError::Missing { path: file.clone() })?;
     let certificates = authority.bundle();
-    let human = format!("# {}, generation {}\n{}", file.display(), authority.generation, certificates.trim_end());
-    context.terminal.result(&Shown { file, generation: authority.generation, certificates }, human);
+    let (generation, fingerprint) = (authority.generation, Digest::of(certificates.as_bytes()));
+    let human = format!(
+        "# {}, generation {generation}\n# fingerprint {}\n# in words    {}\n{}",
+        file.display(),
+        fingerprint.hex(),
+        words(&fingerprint),
+        certificates.trim_end()
+    );
+    context.terminal.result(&Shown { file, generation, fingerprint, certificates }, human);
     Ok(())
 }
 

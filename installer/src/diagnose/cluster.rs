@@ -51,7 +51,7 @@ pub(super) fn namespaces<W: Write>(asked: &Asked<'_>, archive: &mut Archive<W>) 
             Default::default()
         }
     };
-    namespaces.insert(PARENT_NAMESPACE.to_owned());
+    namespaces.insert(asked.lookup.tenant.clone().unwrap_or_else(|| PARENT_NAMESPACE.to_owned()));
     namespaces.into_iter().collect()
 }
 

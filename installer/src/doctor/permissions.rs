@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::{Check, Finding, PATIENCE};
 use crate::apply::Cluster;
 use crate::apply::api_table::ApiTable;
-use crate::apply::applyset::PARENT_NAMESPACE;
 use crate::held_objects::HeldObjects;
 
 pub(super) const PERMISSIONS: Check =
@@ -47,7 +46,7 @@ async fn asked(cluster: &Cluster, held: &HeldObjects) -> Result<Finding, String>
         ));
     }
     let table = ApiTable::discover(cluster).await.map_err(|error| error.to_string())?;
-    let wanted = wanted(&table, held);
+    let wanted = wanted(&table, held, cluster.home());
     let mut refused = Vec::new();
     for one in wanted.iter().take(QUESTIONS) {
         if !may(cluster, one).await? {
@@ -58,8 +57,8 @@ async fn asked(cluster: &Cluster, held: &HeldObjects) -> Result<Finding, String>
 }
 
 /// Every verb on every kind, in every namespace; and on the Secrets that remember what was applied.
-fn wanted(table: &ApiTable, held: &HeldObjects) -> BTreeSet<Wanted> {
-    let own = ("v1".to_owned(), "Secret".to_owned(), PARENT_NAMESPACE.to_owned());
+fn wanted(table: &ApiTable, held: &HeldObjects, home: &str) -> BTreeSet<Wanted> {
+    let own = ("v1".to_owned(), "Secret".to_owned(), home.to_owned());
     let mut wanted = BTreeSet::new();
     for (api, kind, namespace) in held.kinds.iter().chain([&own]) {
         // What the cluster does not serve yet comes with the release.
@@ -120,12 +119,12 @@ mod tests {
                 .into(),
             namespaces: BTreeSet::new(),
         };
-        let wanted = wanted(&table(), &held);
+        let wanted = wanted(&table(), &held, "home");
         assert_eq!(wanted.len(), 3 * VERBS.len());
         let has = |resource: &str, namespace: &str| {
             wanted.iter().any(|one| one.resource == resource && one.namespace == namespace)
         };
-        assert!(has("deployments", "a") && has("namespaces", "") && has("secrets", PARENT_NAMESPACE));
+        assert!(has("deployments", "a") && has("namespaces", "") && has("secrets", "home"));
     }
 
     #[test]

@@ -48,6 +48,14 @@ fn every_error() -> Vec<ApplyError> {
                 owner: Some(crate::handoff::Owner::Flux),
             }],
         },
+        ApplyError::BeyondTenant {
+            namespace: text("lamp"),
+            objects: vec![ObjectKey::new(
+                GroupKind::from_dotted("ClusterRole.rbac.authorization.k8s.io"),
+                "",
+                "viewer",
+            )],
+        },
         ApplyError::ApplySetForeign {
             parent: key("Secret", "consign-radiology"),
             problem: text("it belongs to the tool `kubectl/v1.36`"),

@@ -29,7 +29,7 @@ impl Coded for NoKit {
 }
 
 /// Reads a kit. The fingerprint of its root is checked like that of any other root.
-pub(super) fn read_folder(folder: &Path) -> Result<Wanted, Failure> {
+pub(in crate::cli) fn read_folder(folder: &Path) -> Result<Wanted, Failure> {
     let no_kit = |file: &str, reason: String| NoKit { path: folder.join(file), reason };
     let kit: Folder =
         serde_json::from_slice(&read(&folder.join(kit::KIT))?).map_err(|error| no_kit(kit::KIT, error.to_string()))?;

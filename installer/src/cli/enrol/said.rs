@@ -13,7 +13,7 @@ use crate::site::After;
 
 /// The fingerprint of the root.
 #[derive(Debug, clap::Args)]
-pub(super) struct FingerprintArguments {
+pub(in crate::cli) struct FingerprintArguments {
     /// The root's fingerprint as it came by another path: 64 hexadecimal digits, or 12 words.
     #[arg(long, value_name = "FINGERPRINT", conflicts_with = "root_words")]
     root_sha256: Option<String>,
@@ -33,22 +33,29 @@ impl consign_format::error::Coded for NoAnswer {
     }
 }
 
+/// What the person at the terminal types; `None` where nobody is.
+pub(in crate::cli) fn ask(context: &Context<'_>, question: &str) -> Result<Option<String>, Failure> {
+    Ok(context.terminal.ask(question).map_err(NoAnswer)?)
+}
+
 impl FingerprintArguments {
+    /// As [`FingerprintArguments::get`]; `None` where nobody is there to type it.
+    pub(in crate::cli) fn find(&self, context: &Context<'_>) -> Result<Option<Fingerprint>, Failure> {
+        if let Some(given) = self.root_sha256.as_ref().or(self.root_words.as_ref()) {
+            return Ok(Some(given.parse()?));
+        }
+        let question = "Type the root's fingerprint as it is on paper, 12 words or 64 hexadecimal digits:";
+        Ok(ask(context, question)?.map(|answer| answer.parse()).transpose()?)
+    }
+
     /// The fingerprint that was given, or that the person at the terminal types. It is not shown before it is typed: who
     /// copies it from the screen has compared nothing.
     pub(super) fn get(&self, context: &Context<'_>) -> Result<Fingerprint, Failure> {
-        if let Some(given) = self.root_sha256.as_ref().or(self.root_words.as_ref()) {
-            return Ok(given.parse()?);
-        }
-        let question = "Type the root's fingerprint as it is on paper, 12 words or 64 hexadecimal digits:";
-        match context.terminal.ask(question).map_err(NoAnswer)? {
-            Some(answer) => Ok(answer.parse()?),
-            None => Err(Usage {
-                message: "the root's fingerprint was not given".to_owned(),
-                hint: Some("add --root-sha256 or --root-words, from paper: there is no trust on first use".to_owned()),
-            }
-            .into()),
-        }
+        let missing = || Usage {
+            message: "the root's fingerprint was not given".to_owned(),
+            hint: Some("add --root-sha256 or --root-words, from paper: there is no trust on first use".to_owned()),
+        };
+        Ok(self.find(context)?.ok_or_else(missing)?)
     }
 }
 

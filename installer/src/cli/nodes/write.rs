@@ -28,7 +28,21 @@ pub(super) struct Arguments {
     force: bool,
 }
 
+impl Arguments {
+    /// As a set-up has them: all runtimes, nothing restarted, nothing of others replaced.
+    pub(super) fn of(registry: Registry, dry_run: bool) -> Self {
+        Arguments { which: Which { runtimes: Vec::new() }, registry, dry_run, restart: false, force: false }
+    }
+}
+
 pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Failure> {
+    let outcome = written(context, arguments)?;
+    context.terminal.result(&outcome, &outcome);
+    Ok(())
+}
+
+/// Writes, or says what would be written.
+pub(super) fn written(context: &Context<'_>, arguments: &Arguments) -> Result<Outcome, Failure> {
     let place = Place::at(context.store.root())?;
     let (setup, told) = arguments.registry.setup(context, &place)?;
     let runtimes = arguments.which.find(&place)?;
@@ -48,6 +62,5 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
         change::make(&place, change)?;
         restart::run(&place, &restarts, arguments.restart, &mut outcome)?;
     }
-    context.terminal.result(&outcome, &outcome);
-    Ok(())
+    Ok(outcome)
 }
