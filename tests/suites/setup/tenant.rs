@@ -168,7 +168,7 @@ fn reaches_no_further(tenant: &Tenant, expected: &[&str]) {
         ("create", "clusterroles"),
         ("create", "customresourcedefinitions"),
         ("create", "roles -n lamp"),
-        ("create", "pods/exec -n lamp"),
+        ("create", "pods --subresource=exec -n lamp"),
         ("update", "secrets -n lamp"),
         ("watch", "pods -n lamp"),
         ("deletecollection", "pods -n lamp"),
