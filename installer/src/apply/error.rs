@@ -248,7 +248,7 @@ impl Coded for ApplyError {
                 "check that the API server runs and that the kubeconfig names its right address; nothing more was written after this"
             }
             ApplyError::NotAdmitted { .. } => {
-                "the credentials are refused or lack rights; use those of an administrator of the cluster"
+                "the credentials are refused or lack rights; use those of an administrator of the cluster; a tenant's are granted by what `consign-site rbac` prints"
             }
             ApplyError::RightsMissing { .. } => {
                 "grant these rights, or use the credentials of an administrator of the cluster"

@@ -29,13 +29,18 @@ fn stick(workshop: &Workshop, site: &Site) {
     fs::copy(workshop.root(), stick.join("1.root.json")).unwrap();
 }
 
+fn at_a_terminal() -> bool {
+    let there = Path::new("/usr/bin/script").exists();
+    Desk::is_possible() && skip::unless(there, "script is not installed", "apt-get install bsdutils")
+}
+
 fn read(site: &Site, path: &str) -> String {
     fs::read_to_string(site.root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 #[test]
 fn a_fresh_site_in_two_commands() {
-    if !Desk::is_possible() {
+    if !at_a_terminal() {
         return;
     }
     let (workshop, site, cluster) = (Workshop::new(), machine(), Cluster::start());
@@ -74,7 +79,7 @@ fn a_fresh_site_in_two_commands() {
 
 #[test]
 fn a_wrong_fingerprint_changes_nothing() {
-    if !Desk::is_possible() {
+    if !at_a_terminal() {
         return;
     }
     let (workshop, site) = (Workshop::new(), machine());
@@ -136,7 +141,7 @@ fn a_script_sets_up_what_it_rehearsed() {
 
 #[test]
 fn a_further_node_takes_the_authority_that_somebody_vouches_for() {
-    if !Desk::is_possible() {
+    if !at_a_terminal() {
         return;
     }
     let (workshop, site, node) = (Workshop::new(), machine(), machine());
@@ -171,6 +176,28 @@ fn a_further_node_takes_the_authority_that_somebody_vouches_for() {
     person.types(fingerprint);
     let (done, said) = person.ends();
     assert!(done, "{said}");
+}
+
+#[test]
+fn a_configuration_is_checked_before_it_is_put_in_its_place() {
+    let site = Site::bare();
+    let file = site.root().join("new.toml");
+    let check = |text: &str| {
+        fs::write(&file, text).unwrap();
+        site.invoke(["config", "check"]).arg(&file)
+    };
+    check("handof = \"export\"\n").fails("site-config", 2).says("handof");
+    check("handoff = \"direct\"\n").fails("site-config", 2).says("found no kubeconfig");
+    check("kubeconfig = \"/nonexistent/config\"\n").fails("site-config", 2).says("/nonexistent/config");
+    let lax = "handoff = \"export\"\n[registry]\nlisten = \"0.0.0.0:5000\"\nplain-http = true\n";
+    check(lax)
+        .succeeds()
+        .says("warning: the registry is served without TLS")
+        .says("releases may be activated at any time");
+    let document = check(lax).arg("--json").succeeds().json();
+    assert_eq!(document["findings"][0]["error"], false, "{document}");
+    site.invoke(["config", "check", "/nonexistent/site.toml"]).fails("io", 1);
+    assert!(!site.root().join("etc").exists(), "nothing is written");
 }
 
 #[test]

@@ -86,3 +86,59 @@ pub(super) fn node(context: &Context<'_>, config: &SiteConfig, steps: &mut Steps
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::services::ServicesError;
+    use crate::store::units::UnitState;
+
+    /// A service manager that remembers what it was asked to do.
+    #[derive(Debug)]
+    struct Asked(UnitState, Mutex<Vec<String>>);
+
+    impl Asked {
+        fn note(&self, what: String) -> Result<(), ServicesError> {
+            self.1.lock().unwrap().push(what);
+            Ok(())
+        }
+    }
+
+    impl ServiceManager for Asked {
+        fn state(&self, _: &str) -> Result<UnitState, ServicesError> {
+            Ok(self.0)
+        }
+
+        fn reload(&self) -> Result<(), ServicesError> {
+            self.note("reload".to_owned())
+        }
+
+        fn enable(&self, unit: &str, enable: bool) -> Result<(), ServicesError> {
+            self.note(format!("{} {unit}", if enable { "enable" } else { "disable" }))
+        }
+
+        fn restart(&self, unit: &str) -> Result<(), ServicesError> {
+            self.note(format!("restart {unit}"))
+        }
+
+        fn stop(&self, unit: &str) -> Result<(), ServicesError> {
+            self.note(format!("stop {unit}"))
+        }
+    }
+
+    #[test]
+    fn a_registry_that_serves_is_not_interrupted() {
+        for (enabled, active, changed, expected) in [
+            (false, false, true, vec!["enable consign-registry.service", "restart consign-registry.service"]),
+            (true, true, false, vec![]),
+            (true, false, false, vec!["restart consign-registry.service"]),
+            (true, true, true, vec!["restart consign-registry.service"]),
+        ] {
+            let manager = Asked(UnitState { enabled, active }, Mutex::default());
+            start(&manager, changed).unwrap();
+            assert_eq!(*manager.1.lock().unwrap(), expected);
+        }
+    }
+}
