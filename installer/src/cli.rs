@@ -25,6 +25,7 @@ mod doctor;
 mod enrol;
 mod explain;
 mod gc;
+mod guided;
 mod headquarters;
 mod hold;
 mod install;
@@ -49,6 +50,7 @@ const LONG_ABOUT: &str = "\
 The site's side of Consign: takes a bundle that somebody carried in, checks who signed it and that every byte is \
 the signed one, loads the site's registry, applies the desired state, and hands back a signed receipt.
 
+  consign-site                                                    alone on a terminal: guides through all of this
   consign-site setup                                              once: whom it trusts, registry, units, this node
   consign-site install /media/usb                                 verify, load, apply, wait, receipt
   consign-site stage /media/usb; consign-site activate            the same in two steps
@@ -84,7 +86,7 @@ pub struct Cli {
     #[arg(long, short, global = true)]
     quiet: bool,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -166,33 +168,40 @@ pub fn run_on(cli: Cli, machine: &Machine, terminal: &Terminal) -> ExitCode {
     let result = absolute(cli.root_dir).and_then(|root| {
         let context = Context { store: Store::at(&root), machine, terminal };
         match cli.command {
-            Command::Setup(arguments) => setup::run(&context, &arguments),
-            Command::Enrol(arguments) => enrol::run(&context, arguments),
-            Command::Verify(arguments) => verify::run(&context, &arguments),
-            Command::Stage(arguments) => install::stage(&context, &arguments),
-            Command::Activate(arguments) => activate::run(&context, &arguments),
-            Command::Install(arguments) => install::install(&context, &arguments),
-            Command::Rollback(arguments) => rollback::run(&context, &arguments),
-            Command::Hold(arguments) => hold::run(&context, &arguments),
-            Command::Watch(arguments) => watch::run(&context, &arguments),
-            Command::Status(arguments) => status::run(&context, &arguments),
-            Command::Run(arguments) => run::run(&context, &arguments),
-            Command::Serve(arguments) => serve::run(&context, &arguments),
-            Command::Registry(arguments) => registry::run(&context, &arguments),
-            Command::Gc(arguments) => gc::run(&context, &arguments),
-            Command::Store(arguments) => store::run(&context, &arguments),
-            Command::Nodes(arguments) => nodes::run(&context, &arguments),
-            Command::Rbac(arguments) => rbac::run(&context, &arguments),
-            Command::Receipts(arguments) => receipts::run(&context, &arguments),
-            Command::Doctor(arguments) => doctor::run(&context, &arguments),
-            Command::Diagnose(arguments) => diagnose::run(&context, &arguments),
-            Command::Upgrade(arguments) => upgrade::run(&context, &arguments),
-            Command::Config(arguments) => config::run(&context, &arguments),
-            Command::Explain(arguments) => explain::run(&context, &arguments),
-            Command::Completions(arguments) => completions::run(&context, &arguments),
+            Some(command) => dispatch(&context, command),
+            None => guided::run(&context),
         }
     });
     terminal.finish(result)
+}
+
+fn dispatch(context: &Context<'_>, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Setup(arguments) => setup::run(context, &arguments),
+        Command::Enrol(arguments) => enrol::run(context, arguments),
+        Command::Verify(arguments) => verify::run(context, &arguments),
+        Command::Stage(arguments) => install::stage(context, &arguments),
+        Command::Activate(arguments) => activate::run(context, &arguments),
+        Command::Install(arguments) => install::install(context, &arguments),
+        Command::Rollback(arguments) => rollback::run(context, &arguments),
+        Command::Hold(arguments) => hold::run(context, &arguments),
+        Command::Watch(arguments) => watch::run(context, &arguments),
+        Command::Status(arguments) => status::run(context, &arguments),
+        Command::Run(arguments) => run::run(context, &arguments),
+        Command::Serve(arguments) => serve::run(context, &arguments),
+        Command::Registry(arguments) => registry::run(context, &arguments),
+        Command::Gc(arguments) => gc::run(context, &arguments),
+        Command::Store(arguments) => store::run(context, &arguments),
+        Command::Nodes(arguments) => nodes::run(context, &arguments),
+        Command::Rbac(arguments) => rbac::run(context, &arguments),
+        Command::Receipts(arguments) => receipts::run(context, &arguments),
+        Command::Doctor(arguments) => doctor::run(context, &arguments),
+        Command::Diagnose(arguments) => diagnose::run(context, &arguments),
+        Command::Upgrade(arguments) => upgrade::run(context, &arguments),
+        Command::Config(arguments) => config::run(context, &arguments),
+        Command::Explain(arguments) => explain::run(context, &arguments),
+        Command::Completions(arguments) => completions::run(context, &arguments),
+    }
 }
 
 /// Paths of the store stand in messages and must mean the same wherever they are read.

@@ -115,6 +115,18 @@ impl Picking {
         best.map(|(at, _)| at)
     }
 
+    /// What of the folder is for this site and not here yet, in words. Releases alone: whether metadata is new is known when
+    /// it is taken.
+    pub fn news(&self, site: &Site, order: Order, clocks: &Clocks) -> Vec<String> {
+        let here: Vec<_> = site.store.products().unwrap_or_default();
+        let is_here = |vouched: &Vouched| {
+            here.iter().any(|product| product.held().any(|release| release.digest == vouched.release_digest))
+        };
+        let found = self.bundles.iter().filter_map(|path| look(site, path, order, clocks).ok().flatten());
+        let new = found.filter(|vouched| !is_here(vouched));
+        new.map(|vouched| format!("{} {}", vouched.approval.product, vouched.approval.version)).collect()
+    }
+
     /// What was not taken, and why.
     pub fn left(&self, site: &Site, order: Order, clocks: &Clocks) -> Vec<LeftAlone> {
         let why = |path: &PathBuf| {

@@ -21,5 +21,7 @@ mod ground;
 mod heads;
 #[path = "crash/instants.rs"]
 mod instants;
+#[path = "crash/steps.rs"]
+mod steps;
 #[path = "crash/torn.rs"]
 mod torn;

@@ -9,6 +9,7 @@ use consign_terminal::Usage;
 use super::Context;
 use super::enrol::said::FingerprintArguments;
 use crate::config::{HandoffKind, Namespace, SiteConfig};
+use crate::doctor::Level;
 use crate::site::{Site, SiteError};
 use answers::Missing;
 use steps::{State, Steps};
@@ -122,8 +123,27 @@ fn set_up(context: &Context<'_>, arguments: &Arguments, steps: &mut Steps<'_>) -
     written::site_toml(context, &config, existing.is_some(), steps)?;
     written::authority(context, &config, steps)?;
     machine::units(context, &config, steps)?;
-    machine::node(context, &config, steps)
-    // The last step, where `doctor` looks at all of it, comes here.
+    machine::node(context, &config, steps)?;
+    examined(context, arguments, steps)
+}
+
+/// The doctor looks at all of it. What it finds is told, and keeps nobody from having set up.
+fn examined(context: &Context<'_>, arguments: &Arguments, steps: &mut Steps<'_>) -> Result<(), Failure> {
+    if steps.dry_run {
+        return Ok(());
+    }
+    let report = super::doctor::report(context, arguments.kubeconfig.as_deref())?;
+    let ill = report.findings.iter().filter(|one| matches!(one.level, Level::Warn | Level::Fail));
+    let lines: Vec<String> = ill
+        .map(|one| {
+            format!("{}: {}{}", one.id, one.what, one.fix.iter().map(|fix| format!("; {fix}")).collect::<String>())
+        })
+        .collect();
+    match lines.is_empty() {
+        true => steps.tell("doctor", State::Done, format!("{} checks are well", report.ok)),
+        false => steps.tell("doctor", State::ToDo, lines.join("\n")),
+    }
+    Ok(())
 }
 
 /// The name of the site that is enrolled here already, if one is.

@@ -23,6 +23,8 @@ use crate::store::products::ProductState;
 mod human;
 mod next;
 
+pub(super) use next::Step;
+
 /// Says what this site is, what runs, and how the last run ended. Changes nothing.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {}
@@ -131,7 +133,8 @@ pub(super) fn look(context: &Context<'_>, site: &Site) -> Result<Status, Failure
     };
     let (products, now) = (site.store.products()?, context.machine.clocks.now());
     let closed = next::closed_gates(context, site, &config, &products)?;
-    let next = next::next(running.as_ref(), &products, &closed, last);
+    let carried = site.store.exported(&site.identity.enrolment)?;
+    let next = next::step(running.as_ref(), &products, &closed, (carried, last)).in_words(&products);
     let waits = closed.iter().map(|(product, closed)| (product.clone(), closed.as_ref().map(ToString::to_string)));
     let waits = waits.collect();
     Ok(Status {
@@ -151,6 +154,27 @@ pub(super) fn look(context: &Context<'_>, site: &Site) -> Result<Status, Failure
         waits,
         next,
     })
+}
+
+/// How things stand, in a line per product, for somebody who wants to know no more.
+pub(super) fn in_short(site: &Site) -> Result<String, Failure> {
+    let mut lines = vec![format!("This is site {}.", site.identity.site)];
+    for product in site.store.products()? {
+        lines.push(human::in_short(&product));
+    }
+    if lines.len() == 1 {
+        lines.push("Nothing is installed yet.".to_owned());
+    }
+    Ok(lines.join("\n"))
+}
+
+/// The step to take next.
+pub(super) fn what_next(context: &Context<'_>, site: &Site) -> Result<Step, Failure> {
+    let (config, products) = (context.config()?, site.store.products()?);
+    let running = if lock::is_held(&site.store)? { site.store.cut_off()? } else { None };
+    let closed = next::closed_gates(context, site, &config, &products)?;
+    let receipts = (site.store.exported(&site.identity.enrolment)?, site.store.last_receipt_number()?);
+    Ok(next::step(running.as_ref(), &products, &closed, receipts))
 }
 
 /// Whether something answers is all that is asked: nobody is logged in for that.

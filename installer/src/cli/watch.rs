@@ -96,7 +96,7 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     fn look(&mut self) -> Result<(), Failure> {
         let config = self.context.config()?;
-        let here = media(&config.watch.folders);
+        let here = media(&config.watch.places(self.context.store.root()));
         let mut new = false;
         for medium in &here {
             let seen = Some(&medium.seen);

@@ -1,6 +1,6 @@
 //! `[watch]` of site.toml: what `consign-site watch` does with a medium that appears.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,15 @@ impl Default for WatchConfig {
 }
 
 impl WatchConfig {
+    /// The folders to look into. The usual ones lie below the root folder; those that somebody named are where he said.
+    pub fn places(&self, root: &Path) -> Vec<PathBuf> {
+        let usual = WatchConfig::default().folders;
+        if self.folders != usual {
+            return self.folders.clone();
+        }
+        usual.iter().map(|folder| root.join(folder.strip_prefix("/").unwrap_or(folder))).collect()
+    }
+
     pub(crate) fn is_default(&self) -> bool {
         *self == WatchConfig::default()
     }

@@ -94,3 +94,19 @@ fn human_domain(domain: &DomainStatus) -> String {
     }
     text
 }
+
+/// One product, in a line.
+pub(super) fn in_short(product: &ProductState) -> String {
+    let name = &product.product;
+    let runs = match &product.current {
+        Some(current) if product.returning.is_some() => {
+            format!("{name} {} is being taken back", current.release.version)
+        }
+        Some(current) if current.confirmed => format!("{name} {} runs and is healthy", current.release.version),
+        Some(current) => format!("{name} {} was begun and is not confirmed", current.release.version),
+        None => format!("nothing of {name} runs"),
+    };
+    let staged = product.staged.as_ref().map(|staged| format!("; {} is loaded and waits", staged.release.version));
+    let failed = product.failed.as_ref().map(|failed| format!("; {} was tried and failed", failed.version));
+    format!("{runs}{}{}.", staged.unwrap_or_default(), failed.unwrap_or_default())
+}

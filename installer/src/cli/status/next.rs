@@ -32,45 +32,68 @@ pub(super) fn closed_gates(
     Ok(closed)
 }
 
-/// Says what to do next.
-pub(super) fn next(
+/// The step to take next.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Step {
+    /// Something waits, and nothing stands in its way; or was begun and has to be ended.
+    Activate,
+    /// For what to wait, or what to do that no command does.
+    Wait(String),
+    /// Something is wrong that headquarters has to look at.
+    Collect,
+    /// Something happened that headquarters does not know of yet.
+    CarryBack,
+    /// Nothing.
+    Nothing,
+}
+
+/// Finds the step to take next. `carried_back`: the number of receipts that were handed out, of `receipts`.
+pub(super) fn step(
     running: Option<&Entry>,
     products: &[ProductState],
     closed: &[(Name, Option<Closed>)],
-    receipts: u64,
-) -> String {
+    (carried_back, receipts): (u64, u64),
+) -> Step {
     if let Some(entry) = running {
-        return format!("wait: `{}` of {} is under way", entry.step, entry.product);
+        return Step::Wait(format!("wait: `{}` of {} is under way", entry.step, entry.product));
     }
-    if let Some(product) = products.iter().find(|product| product.returning.is_some()) {
-        return format!("consign-site activate {}: it goes on with taking the release back", product.product);
+    if products.iter().any(|product| product.returning.is_some()) {
+        return Step::Activate;
     }
-    let halted = |product: &&ProductState| {
+    let halted = |product: &ProductState| {
         let current = product.current.as_ref().filter(|current| !current.confirmed).map(|current| &current.release);
         current.is_some() && current == product.failed.as_ref() && product.staged.is_none()
     };
-    if let Some(product) = products.iter().find(halted) {
-        let name = &product.product;
-        return format!(
-            "look at {name}: it is not healthy and was left as it is; `consign-site diagnose` collects all"
-        );
+    if products.iter().any(halted) {
+        return Step::Collect;
     }
     if closed.iter().any(|(_, closed)| closed.is_none()) {
-        return "consign-site activate".to_owned();
+        return Step::Activate;
     }
     if let Some(closed) = closed.iter().find_map(|(_, closed)| closed.as_ref()) {
-        return waiting(closed);
+        return Step::Wait(waiting(closed));
     }
-    if let Some(product) = products.iter().find(|product| product.failed.is_some()) {
-        return format!(
-            "carry the receipts back: {} could not be updated; consign-site receipts export DIR",
-            product.product
-        );
-    }
-    match (products.is_empty(), receipts) {
-        (true, _) => "consign-site install /media/usb".to_owned(),
-        (false, 0) => "nothing".to_owned(),
-        (false, _) => "carry the receipts back: consign-site receipts export DIR".to_owned(),
+    if carried_back < receipts { Step::CarryBack } else { Step::Nothing }
+}
+
+impl Step {
+    /// In one line, with the command.
+    pub(super) fn in_words(&self, products: &[ProductState]) -> String {
+        match self {
+            Step::Activate => match products.iter().find(|product| product.returning.is_some()) {
+                Some(product) => {
+                    format!("consign-site activate {}: it goes on with taking the release back", product.product)
+                }
+                None => "consign-site activate".to_owned(),
+            },
+            Step::Wait(words) => words.clone(),
+            Step::Collect => {
+                "a release is not healthy and was left as it is; consign-site diagnose -o FILE collects all".to_owned()
+            }
+            Step::CarryBack => "carry the receipts back: consign-site receipts export DIR".to_owned(),
+            Step::Nothing if products.is_empty() => "consign-site install /media/usb".to_owned(),
+            Step::Nothing => "nothing".to_owned(),
+        }
     }
 }
 
