@@ -39,8 +39,8 @@ impl<'a> Counted<'a> {
     pub fn open(path: &Path, progress: &'a dyn Progress) -> Result<Self, BundleError> {
         let opened = File::open(path).map_err(|source| BundleError::Io { path: path.to_owned(), source })?;
         let found = match path.is_dir() {
-            true => volumes::open_folder(path)?,
-            false if volumes::is_volume(&opened) => volumes::open(path)?,
+            true => volumes::open_folder(path)?.sound()?,
+            false if volumes::is_volume(&opened) => volumes::open(path)?.sound()?,
             false => return Ok(Counted { stored: Stored::Whole(file(path)?), path: path.to_owned(), progress }),
         };
         Ok(Counted { stored: Stored::Volumes(Box::new(found.joined)), path: found.bundle, progress })

@@ -19,7 +19,7 @@ use crate::files;
 use crate::gates::Gates;
 use crate::handoff::{Desired, Handoff};
 use crate::load::load;
-use crate::open::open;
+use crate::open::open_for_roots;
 use crate::scan;
 use crate::services;
 use crate::site::{DomainState, Site};
@@ -119,7 +119,8 @@ async fn bring_in<'a, H: Handoff>(
     let Means { clocks, progress, registry, .. } = means;
     let dry_run = order.until == Until::Planned;
     let verifying = steps::Timer::start("verify", clocks);
-    let medium = open(path)?.readable_by(site)?;
+    let (medium, trouble) = open_for_roots(path)?;
+    let medium = medium.readable_by(site)?;
     let (end, reach, attestation) = (medium.end(), medium.reach(), scan::beside(&medium));
     let opened = OpenedBundle::open(medium, Limits::DEFAULT)?;
     let (domain, roots) = site.follow(opened.roots())?;
@@ -128,6 +129,9 @@ async fn bring_in<'a, H: Handoff>(
     }
     let announced = opened.read_statements()?;
     let brought = metadata::commit_statements(site, &domain, &roots, announced.statements(), dry_run)?;
+    if let Some(trouble) = trouble {
+        return Err(trouble.into());
+    }
     announced.end().iter().for_each(|at| end.is(*at));
     let Some(untrusted) = announced.read_head()? else { return Ok(Arrived::Done(Finished::Informed(brought))) };
     let VerifiedBundle { vouched, payload } = untrusted.verify(&roots)?;

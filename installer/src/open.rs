@@ -109,6 +109,15 @@ impl From<VolumesError> for OpenError {
 
 /// Opens a bundle, by any volume of it as well, or the one bundle in a folder.
 pub fn open(path: &Path) -> Result<Medium, OpenError> {
+    match open_for_roots(path)? {
+        (medium, None) => Ok(medium),
+        (_, Some(trouble)) => Err(trouble),
+    }
+}
+
+/// Opens a bundle although one of its volumes is not to be used; what is wrong comes with it. Nothing but roots and
+/// statements, which carry their own signatures, may be taken from it then.
+pub fn open_for_roots(path: &Path) -> Result<(Medium, Option<OpenError>), OpenError> {
     let error = |source: rustix::io::Errno| match source {
         rustix::io::Errno::LOOP => OpenError::Unsafe { path: path.to_owned(), what: "a symbolic link" },
         source => OpenError::Io { path: path.to_owned(), source: source.into() },
@@ -119,11 +128,11 @@ pub fn open(path: &Path) -> Result<Medium, OpenError> {
     let stat = rustix::fs::fstat(&file).map_err(error)?;
     let what = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile if volumes::is_volume(&file) => return of_volumes(volumes::open(path)?),
-        FileType::RegularFile => return Ok(Medium::new(under_waiting_head(file, path)?, path, false)),
-        FileType::BlockDevice => return Ok(Medium::new(Overlaid::plain(file), path, true)),
+        FileType::RegularFile => return Ok((Medium::new(under_waiting_head(file, path)?, path, false), None)),
+        FileType::BlockDevice => return Ok((Medium::new(Overlaid::plain(file), path, true), None)),
         // Named like a bundle, it was put there to be taken for one; any other folder is a stick.
         FileType::Directory if path.extension().is_some_and(|extension| extension == EXTENSION) => "a folder",
-        FileType::Directory => return open(&the_one_in(path)?),
+        FileType::Directory => return open_for_roots(&the_one_in(path)?),
         FileType::Fifo => "a pipe",
         FileType::Socket => "a socket",
         FileType::CharacterDevice => "a character device",
@@ -133,13 +142,13 @@ pub fn open(path: &Path) -> Result<Medium, OpenError> {
 }
 
 /// Of an encrypted bundle all volumes must be here: what cannot be decrypted to its end is not kept.
-fn of_volumes(volumes: Volumes) -> Result<Medium, OpenError> {
-    let Volumes { joined, bundle } = volumes;
+fn of_volumes(volumes: Volumes) -> Result<(Medium, Option<OpenError>), OpenError> {
+    let Volumes { joined, bundle, trouble } = volumes;
     match joined.map().missing().into_iter().next() {
         Some(source) if joined.map().is_sealed() => {
             Err(OpenError::Volumes(VolumesError::Missing { path: bundle, source }))
         }
-        _ => Ok(Medium::of_volumes(joined, bundle)),
+        _ => Ok((Medium::of_volumes(joined, bundle), trouble.map(OpenError::from))),
     }
 }
 

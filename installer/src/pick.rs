@@ -4,12 +4,13 @@
 //! Only heads are read, and nothing is changed. It is asked again after each bundle, because each changes what the site
 //! takes. What is not for this site is left alone and named: who prepares a medium for many sites puts many bundles on it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use consign_format::Limits;
 use consign_format::archive::head::{OpenedBundle, VerifiedBundle};
 use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::trust::chain::Vouched;
+use consign_format::{Digest, Limits};
 use serde::{Serialize, Serializer};
 
 use crate::admit::admit;
@@ -24,6 +25,8 @@ pub struct Picking {
     folder: PathBuf,
     bundles: Vec<PathBuf>,
     taken: usize,
+    /// Releases that were taken: what holds one of them once more brings nothing.
+    releases: BTreeSet<Digest>,
 }
 
 /// A bundle that is not taken.
@@ -74,7 +77,7 @@ impl Picking {
     /// # Errors
     /// A folder that cannot be read, or that holds none.
     pub fn of(folder: &Path) -> Result<Self, Failure> {
-        Ok(Picking { folder: folder.to_owned(), bundles: bundles_in(folder)?, taken: 0 })
+        Ok(Picking { folder: folder.to_owned(), bundles: bundles_in(folder)?, taken: 0, releases: BTreeSet::new() })
     }
 
     /// The bundle to take next; `None` when there is no more for this site.
@@ -83,12 +86,13 @@ impl Picking {
     /// [`NothingToTake`], if there never was one. Of a single bundle its own errors are heard when it is taken.
     pub fn next(&mut self, site: &Site, order: Order, clocks: &Clocks) -> Result<Option<PathBuf>, Failure> {
         let found = match self.bundles.len() {
-            1 if self.taken == 0 => Some(0),
+            1 if self.taken == 0 => Some((0, None)),
             _ => self.best(site, order, clocks),
         };
         match found {
-            Some(at) => {
+            Some((at, release)) => {
                 self.taken += 1;
+                self.releases.extend(release);
                 Ok(Some(self.bundles.remove(at)))
             }
             None if self.taken == 0 => {
@@ -100,11 +104,12 @@ impl Picking {
     }
 
     /// Metadata before all releases; then, of those that may be taken now, the newest of the first product by name.
-    fn best(&self, site: &Site, order: Order, clocks: &Clocks) -> Option<usize> {
+    fn best(&self, site: &Site, order: Order, clocks: &Clocks) -> Option<(usize, Option<Digest>)> {
         let mut best: Option<(usize, Vouched)> = None;
         for (at, path) in self.bundles.iter().enumerate() {
             match look(site, path, order, clocks) {
-                Ok(None) => return Some(at),
+                Ok(None) => return Some((at, None)),
+                Ok(Some(vouched)) if self.releases.contains(&vouched.release_digest) => {}
                 Ok(Some(vouched)) => {
                     let better = best.as_ref().is_none_or(|(_, best)| rank(&vouched) < rank(best));
                     best = if better { Some((at, vouched)) } else { best };
@@ -112,7 +117,7 @@ impl Picking {
                 Err(_) => {}
             }
         }
-        best.map(|(at, _)| at)
+        best.map(|(at, vouched)| (at, Some(vouched.release_digest)))
     }
 
     /// What of the folder is for this site and not here yet, in words. Releases alone: whether metadata is new is known when

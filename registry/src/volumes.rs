@@ -93,6 +93,22 @@ pub struct Volumes {
     pub joined: Joined<File>,
     /// Where the bundle would lie if it were whole.
     pub bundle: PathBuf,
+    /// Why one of the files beside them is not put to them. The bundle must not be taken; what its head says of roots
+    /// counts all the same, for else a torn volume could hold back a revocation.
+    pub trouble: Option<VolumesError>,
+}
+
+impl Volumes {
+    /// Demands that there is no trouble.
+    ///
+    /// # Errors
+    /// The trouble.
+    pub fn sound(self) -> Result<Self, VolumesError> {
+        match self.trouble {
+            Some(trouble) => Err(trouble),
+            None => Ok(self),
+        }
+    }
 }
 
 /// Tells a volume by its first bytes. What cannot be read is none; whoever reads on says why.
@@ -151,12 +167,18 @@ fn put_together(folder: &Path, bundle: &str, names: Vec<OsString>) -> Result<Vol
     // The folder itself may be reached by a link, as mounted media are; what lies in it may not.
     let at = folder.canonicalize().map_err(|source| VolumesError::Folder { path: folder.to_owned(), source })?;
     let handle = Folder::open(&at)?;
-    let (mut map, mut files, mut foreign) = (None::<Map>, BTreeMap::new(), Vec::new());
+    let (mut map, mut files, mut foreign, mut trouble) = (None::<Map>, BTreeMap::new(), Vec::new(), None);
     for name in names {
         let path = folder.join(&name);
         let refused = |source| VolumesError::Volume { path: path.clone(), source };
         let Some(mut file) = handle.open_file(&name)? else { continue };
-        let hint = check_volume(&mut file).map_err(refused)?;
+        let hint = match check_volume(&mut file).map_err(refused) {
+            Ok(hint) => hint,
+            Err(error) => {
+                trouble.get_or_insert(error);
+                continue;
+            }
+        };
         let number = hint.number;
         match &mut map {
             None => map = Some(Map::new(hint)),
@@ -164,21 +186,27 @@ fn put_together(folder: &Path, bundle: &str, names: Vec<OsString>) -> Result<Vol
                 foreign.push((path, hint, file));
                 continue;
             }
-            Some(map) => drop(map.add(hint).map_err(refused)?),
+            Some(map) => match map.add(hint).map_err(refused) {
+                Ok(_) => {}
+                Err(error) => {
+                    trouble.get_or_insert(error);
+                    continue;
+                }
+            },
         }
         files.entry(number).or_insert(file);
     }
-    let gone = || VolumesError::Which { path: folder.to_owned(), names: Vec::new() };
-    let map = map.ok_or_else(gone)?;
-    match foreign.into_iter().next() {
-        Some((path, hint, file)) => Err(foreigner(path, &hint, file, &map, files)),
-        None => Ok(Volumes { joined: Joined::new(map, files), bundle: folder.join(bundle) }),
-    }
+    let Some(map) = map else {
+        return Err(trouble.unwrap_or(VolumesError::Which { path: folder.to_owned(), names: Vec::new() }));
+    };
+    let foreign = foreign.into_iter().next();
+    let trouble = trouble.or_else(|| foreign.map(|(path, hint, file)| foreigner(path, &hint, file, &map, &mut files)));
+    Ok(Volumes { joined: Joined::new(map, files), bundle: folder.join(bundle), trouble })
 }
 
 /// Says which volume is wanted in the place of a foreign one.
-fn foreigner(path: PathBuf, hint: &Hint, mut file: File, map: &Map, files: BTreeMap<u64, File>) -> VolumesError {
-    let claimed = files.into_values().next().map(|mut file| claims(&mut file, map.wanted()));
+fn foreigner(path: PathBuf, hint: &Hint, mut file: File, map: &Map, files: &mut BTreeMap<u64, File>) -> VolumesError {
+    let claimed = files.values_mut().next().map(|file| claims(file, map.wanted()));
     let claimed = claimed.unwrap_or_default();
     let wanted = match map.missing().first() {
         Some(missing) => format!("{} of {} of {claimed}", missing.numbers(), map.of()),

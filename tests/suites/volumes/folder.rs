@@ -3,6 +3,9 @@
 use std::fs;
 
 use consign_tests::command::Outcome;
+use consign_tests::forge::ROOT;
+use consign_tests::forge::sheet::root;
+use consign_tests::volumes;
 
 use super::{NARROW, ROOM, cut, has_all, read_only, release, site};
 
@@ -23,7 +26,7 @@ fn a_folder_of_volumes_is_the_bundle() {
         let site = site(&forge);
         site.invoke(["verify"]).arg(folder.path()).succeeds();
         let done = site.export(folder.path()).arg("--json").succeeds().json();
-        assert_eq!(done["outcome"], "applied", "{done}");
+        assert_eq!(done["bundles"][0]["outcome"], "applied", "{done}");
         has_all(&site, &forge);
         // Again, by one of them: everything is here.
         let again = site.export(&volumes[1]).arg("--json").succeeds().json();
@@ -50,9 +53,36 @@ fn two_bundles_in_a_folder_are_two() {
     let (folder, volumes) = cut(&forge, ROOM);
     fs::write(folder.path().join("lamp.consign"), forge.bundle()).unwrap();
     let site = site(&forge);
-    let said: Outcome = site.export(folder.path()).fails("which-bundle", 2);
-    said.says("lamp.consign, lamp.consign in volumes");
+    let said: Outcome = site.invoke(["verify"]).arg(folder.path()).fails("which-bundle", 2);
+    said.says("lamp.consign, lamp.consign.1-of-");
+    // They are one release, and it is taken once.
+    let done = site.export(folder.path()).arg("--json").succeeds().json();
+    assert_eq!(done["bundles"].as_array().unwrap().len(), 1, "{done}");
     // Named, each is found.
     site.invoke(["verify"]).arg(&volumes[0]).succeeds();
     site.invoke(["verify"]).arg(folder.path().join("lamp.consign")).succeeds();
+}
+
+#[test]
+fn a_volume_that_is_torn_or_anothers_holds_back_no_root() {
+    let second = root(2).role("targets", &[4], 1).signed_by(&[ROOT]);
+    let forge = release().with(|forge| {
+        forge.roots.push(second);
+        forge.approvers = vec![4];
+    });
+    let other = volumes::release(8, &[40_000, 70_000]);
+    for what in ["torn", "another bundle's"] {
+        let (folder, volumes) = cut(&forge, ROOM);
+        let (_aside, others) = cut(&other, ROOM);
+        match what {
+            "torn" => fs::write(&volumes[1], &fs::read(&volumes[1]).unwrap()[..4096]).unwrap(),
+            _ => drop(fs::copy(&others[1], &volumes[1]).unwrap()),
+        }
+        let site = site(&forge);
+        let said = site.export(folder.path()).run();
+        assert!(matches!(said.exit, Some(10 | 11 | 14)), "{what}: {said}");
+        let status = site.status();
+        assert_eq!(status["domains"][0]["rootVersion"], 2, "{what}: {status}");
+        assert_eq!(status["products"], serde_json::json!([]), "{what}: nothing else was taken");
+    }
 }
