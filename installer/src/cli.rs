@@ -14,6 +14,7 @@ use consign_terminal::Terminal;
 use crate::apply::Lookup;
 use crate::clock::Clocks;
 use crate::config::{ConfigError, SiteConfig};
+use crate::gates::Gates;
 use crate::store::Store;
 
 mod activate;
@@ -142,6 +143,12 @@ impl Context<'_> {
     fn config(&self) -> Result<SiteConfig, ConfigError> {
         SiteConfig::read(&self.store.config_file())
     }
+}
+
+/// What stands between a staged release and its activation here. `overridden`: why the windows do not count this time.
+fn gates(context: &Context<'_>, kubeconfig: Option<&Path>, config: &SiteConfig, overridden: Option<String>) -> Gates {
+    let settings = (config.windows.clone(), config.interlock.clone());
+    Gates::new(context.store.clone(), settings, lookup(context, kubeconfig, config), overridden)
 }
 
 /// Where to look for the cluster: flag, then environment, then file; the file counts only where $KUBECONFIG says nothing.

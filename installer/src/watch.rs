@@ -10,9 +10,11 @@ use serde::Serialize;
 
 mod hook;
 mod media;
+mod wanted;
 
 pub use hook::{HookError, run as run_hook};
 pub use media::{Medium, Seen, media};
+pub use wanted::is_wanted;
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -28,3 +28,4 @@ pub mod tools;
 pub mod tuf;
 pub mod untouched;
 pub mod volumes;
+pub mod workshop;

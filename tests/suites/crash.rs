@@ -21,6 +21,8 @@ mod ground;
 mod heads;
 #[path = "crash/instants.rs"]
 mod instants;
+#[path = "crash/soak.rs"]
+mod soak;
 #[path = "crash/steps.rs"]
 mod steps;
 #[path = "crash/torn.rs"]

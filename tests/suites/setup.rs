@@ -11,5 +11,3 @@ mod tenant;
 mod terminal;
 #[path = "setup/units.rs"]
 mod units;
-#[path = "setup/workshop.rs"]
-mod workshop;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use consign_format::error::Failure;
 
-use super::{Context, lookup, state_copy};
+use super::{Context, gates, lookup, state_copy};
 use crate::apply::{Cluster, Direct, Lookup};
 use crate::config::{HandoffKind, SiteConfig};
-use crate::gates::{Closed, Gates};
+use crate::gates::Gates;
 use crate::handoff::chosen::Chosen;
 use crate::handoff::export::Export;
 use crate::install_bundle::{Means, count_refusal};
@@ -27,7 +27,7 @@ pub(super) struct Converging {
     export_dir: Option<PathBuf>,
     /// With the handoff `direct`: the kubeconfig; else what site.toml says, $KUBECONFIG, and the usual places.
     #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    pub(super) kubeconfig: Option<PathBuf>,
 }
 
 /// Why the windows do not count this time.
@@ -62,9 +62,8 @@ impl<'a> Bench<'a> {
         site.adopt_files = config.files.adopt;
         let manager = Systemctl::of_machine(context.store.root());
         site.services = manager.map(|found| Box::new(found) as Box<dyn ServiceManager>);
-        let at = lookup(context, converging.kubeconfig.as_deref(), &config);
-        let settings = (config.windows.clone(), config.interlock.clone());
-        let gates = Gates::new(context.store.clone(), settings, at, windows.outside_window.clone());
+        let overridden = windows.outside_window.clone();
+        let gates = gates(context, converging.kubeconfig.as_deref(), &config, overridden);
         let waiting = Waiting { clocks: &context.machine.clocks, random: context.machine.random };
         let before = site.domains.clone();
         Ok((Bench { context, config, converging: converging.clone(), gates, waiting, before }, site))
@@ -104,11 +103,6 @@ impl<'a> Bench<'a> {
 
     fn lookup(&self) -> Lookup {
         lookup(self.context, self.converging.kubeconfig.as_deref(), &self.config)
-    }
-
-    /// The gate that keeps a product waiting now, if one does. `floor`: the latest signed time that the site has seen.
-    pub(super) async fn closed(&self, product: &consign_format::Name, floor: u64) -> Option<Closed> {
-        self.gates.check(product, self.context.machine.clocks.now(), floor, false).await.err()
     }
 
     /// Keeps the signed copy of the site's state in its cluster, where there is one and there is something new to keep.

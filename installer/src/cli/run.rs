@@ -6,11 +6,10 @@ use std::time::Duration;
 use consign_format::error::Failure;
 use serde::Serialize;
 
-use super::{Context, lookup, runtime};
+use super::{Context, gates, lookup, runtime};
 use crate::apply::{Cluster, Direct};
 use crate::config::{DriftMode, HandoffKind, SiteConfig};
 use crate::drift_run::{Looked, look};
-use crate::gates::Gates;
 use crate::site::Site;
 
 /// Looks whether the cluster still holds what the installed releases say, and tells or corrects what differs.
@@ -83,10 +82,10 @@ async fn looking(
     }
     let mut site = Site::open_exclusive(context.store.clone())?;
     site.apply = config.apply.clone();
-    let at = lookup(context, arguments.kubeconfig.as_deref(), config);
-    let settings = (config.windows.clone(), config.interlock.clone());
-    let gates = Gates::new(context.store.clone(), settings, at.clone(), None);
-    let direct = Direct::new(Cluster::connect(&at).await?, Box::new(context.machine.random));
+    let kubeconfig = arguments.kubeconfig.as_deref();
+    let gates = gates(context, kubeconfig, config, None);
+    let cluster = Cluster::connect(&lookup(context, kubeconfig, config)).await?;
+    let direct = Direct::new(cluster, Box::new(context.machine.random));
     look(&site, &direct, mode, (&context.machine.clocks, &gates), products).await
 }
 

@@ -1,27 +1,24 @@
 //! `consign-site watch`
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use consign_format::Exit;
 use consign_format::error::{Failure, codes};
-use consign_format::{Exit, Name};
 
 use super::bench::{Bench, Converging, Override};
-use super::{Context, runtime};
+use super::{Context, gates, runtime};
 use crate::admit::Ask;
-use crate::config::{SiteConfig, WatchConfig, WatchMode};
+use crate::config::{SiteConfig, WatchConfig};
 use crate::install_bundle::{Finished, Order, Until, activate_staged, count_refusal, in_order, install_bundle};
 use crate::pick::{LeftAlone, Picking};
 use crate::receipts::export;
 use crate::site::Site;
 use crate::store::products::ProductState;
-use crate::watch::{Event, Medium, Seen, What, media, run_hook};
+use crate::watch::{Event, Medium, What, is_wanted, media, run_hook};
+use memory::{Again, Memory};
 
-/// Between two looks at the gates, and after the first failure of an activation.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// After many failures.
-const LONG: Duration = Duration::from_secs(600);
+mod memory;
 
 /// Watches for media: what is for this site is verified and staged, and activated when it may be. Runs until it is ended.
 ///
@@ -42,20 +39,6 @@ pub(super) struct Arguments {
     converging: Converging,
 }
 
-/// What the watch remembers while it runs. Nothing of it is needed after a restart.
-#[derive(Default)]
-struct Memory {
-    /// What was seen at the look before, by folder.
-    before: BTreeMap<PathBuf, Seen>,
-    /// What was dealt with, by folder.
-    done: BTreeMap<PathBuf, Seen>,
-    /// For what a product waits, as it was said last.
-    waits: BTreeMap<Name, String>,
-    /// When the gates are looked at next, and how long after a failure.
-    next: Duration,
-    failures: BTreeMap<Name, (Duration, Duration)>,
-}
-
 pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Failure> {
     // Found out at once, and not when the first stick comes.
     drop(Site::open(context.store.clone())?);
@@ -70,8 +53,14 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
             Err(failure) if failure.code() == codes::BUSY => {}
             // What is damaged stays damaged: a person has to look.
             Err(failure) if failure.code().exit == Exit::NotEnrolled => return Err(failure),
-            Err(failure) => watch.tell(&Event::new(What::Refused).because(&failure)),
-            Ok(()) => {}
+            // The same trouble is told once, not every two seconds.
+            Err(failure) => {
+                let said = failure.to_string();
+                if watch.memory.trouble.replace(said.clone()) != Some(said) {
+                    watch.tell(&Event::new(What::Refused).because(&failure));
+                }
+            }
+            Ok(()) => watch.memory.trouble = None,
         }
         if runtime::block_on(async { Ok(stopped(Duration::from_secs(arguments.interval)).await) })? {
             return Ok(());
@@ -102,18 +91,26 @@ impl<'a> Watch<'a> {
             let seen = Some(&medium.seen);
             // A copy under way is waited for: what changes between two looks is not read.
             let steady = self.arguments.once || self.memory.before.get(&medium.folder) == seen;
-            if steady && self.memory.done.get(&medium.folder) != seen {
-                self.stage(medium)?;
-                self.memory.done.insert(medium.folder.clone(), medium.seen.clone());
+            let now = self.context.machine.clocks.elapsed();
+            let later = self.memory.media.get(&medium.folder).is_some_and(|again| now < again.at);
+            if steady && !later && self.memory.done.get(&medium.folder) != seen {
                 new = true;
+                if self.stage(medium)? {
+                    self.memory.media.remove(&medium.folder);
+                    self.memory.done.insert(medium.folder.clone(), medium.seen.clone());
+                } else {
+                    let again = Again::after(self.memory.media.get(&medium.folder), now);
+                    self.memory.media.insert(medium.folder.clone(), again);
+                }
             }
         }
-        let is_here = |folder: &PathBuf, _: &mut Seen| here.iter().any(|medium| medium.folder == *folder);
-        self.memory.done.retain(is_here);
+        let is_here = |folder: &PathBuf| here.iter().any(|medium| medium.folder == *folder);
+        self.memory.done.retain(|folder, _| is_here(folder));
+        self.memory.media.retain(|folder, _| is_here(folder));
         self.memory.before = here.iter().map(|medium| (medium.folder.clone(), medium.seen.clone())).collect();
         let now = self.context.machine.clocks.elapsed();
         if new || now >= self.memory.next || self.arguments.once {
-            self.memory.next = now + PATIENCE;
+            self.memory.next = now + memory::PATIENCE;
             if self.activate(&config)? {
                 self.copy_receipts(&config.watch, &here);
             }
@@ -121,13 +118,14 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// Stages everything on a medium that is for this site.
-    fn stage(&self, medium: &Medium) -> Result<(), Failure> {
+    /// Stages everything on a medium that is for this site. Returns whether that is done with: a cluster or a registry that
+    /// does not answer may answer later.
+    fn stage(&self, medium: &Medium) -> Result<bool, Failure> {
         let (bench, mut site) = self.bench()?;
         let clocks = &self.context.machine.clocks;
         let ask = Ask { require_scan: bench.config.require_scan, ..Ask::default() };
         let order = Order { ask, until: Until::Staged };
-        let mut picking = Picking::of(&medium.folder)?;
+        let (mut picking, mut done) = (Picking::of(&medium.folder)?, true);
         loop {
             let path = match picking.next(&site, order, clocks) {
                 Ok(Some(path)) => path,
@@ -139,13 +137,15 @@ impl<'a> Watch<'a> {
                 install_bundle(&mut site, &path, order, means, async || bench.connect().await).await
             });
             bench.keep_copy(&site, false);
+            let away = |failure: &Failure| matches!(failure.code().exit, Exit::Cluster | Exit::Registry);
+            done &= !finished.as_ref().is_err_and(away);
             let is_known = matches!(&finished, Ok(Finished::Staged(staged)) if staged.is_current);
             if let Some(event) = self.staged(&site, &path, finished).filter(|_| !is_known) {
                 self.tell(&event);
             }
         }
         picking.left(&site, order, clocks).iter().for_each(|left| self.tell(&left_alone(&medium.folder, left)));
-        Ok(())
+        Ok(done)
     }
 
     fn staged(&self, site: &Site, path: &Path, finished: Result<Finished, Failure>) -> Option<Event> {
@@ -172,36 +172,49 @@ impl<'a> Watch<'a> {
     fn activate(&mut self, config: &SiteConfig) -> Result<bool, Failure> {
         // Looked at without holding the site: mostly there is nothing to do.
         let site = Site::open(self.context.store.clone())?;
-        let wanted = |product: &ProductState| is_wanted(product, config.watch.mode);
-        if !site.store.products()?.iter().any(wanted) {
+        let mut open = Vec::new();
+        for product in site.store.products()?.into_iter().filter(|product| is_wanted(product, config.watch.mode)) {
+            if self.may_begin(&site, config, &product)? {
+                open.push((product.domain.clone(), product.product.clone()));
+            }
+        }
+        if open.is_empty() {
             return Ok(false);
         }
         let (bench, mut site) = self.bench()?;
         let mut wrote = false;
-        let products: Vec<ProductState> = site.store.products()?.into_iter().filter(wanted).collect();
+        let mut products = site.store.products()?;
+        products.retain(|one| open.contains(&(one.domain.clone(), one.product.clone())));
         for product in in_order(&site.store, products)? {
             wrote |= self.activate_one(&bench, &mut site, product)?;
         }
         Ok(wrote)
     }
 
-    fn activate_one(&mut self, bench: &Bench<'_>, site: &mut Site, product: ProductState) -> Result<bool, Failure> {
-        let (name, now) = (product.product.clone(), self.context.machine.clocks.elapsed());
-        let version = product.waiting().map(|release| release.version.clone()).unwrap_or_default();
+    /// Whether the gates of a product are open, and its last failure is long enough ago. For what it waits is said once.
+    fn may_begin(&mut self, site: &Site, config: &SiteConfig, product: &ProductState) -> Result<bool, Failure> {
+        let (name, machine) = (&product.product, self.context.machine);
         let floor = site.domains.get(&product.domain).map_or(0, |state| state.time_floor);
-        let event = |what: What| Event::new(what).of(&name, &version);
-        let last = site.store.last_receipt_number()?;
-        let closed = runtime::block_on(async { Ok(bench.closed(&name, floor).await) })?;
-        if let Some(why) = closed {
-            if self.memory.waits.insert(name.clone(), why.to_string()) != Some(why.to_string()) {
-                self.tell(&event(What::Waiting).because(&why.into()));
+        let gates = gates(self.context, self.arguments.converging.kubeconfig.as_deref(), config, None);
+        let closed =
+            runtime::block_on(async { Ok(gates.check(name, machine.clocks.now(), floor, false).await.err()) })?;
+        if let Some(closed) = closed {
+            if self.memory.waits.insert(name.clone(), closed.to_string()) != Some(closed.to_string()) {
+                let version = product.waiting().map(|release| release.version.clone()).unwrap_or_default();
+                self.tell(&Event::new(What::Waiting).of(name, &version).because(&closed.into()));
             }
             return Ok(false);
         }
-        self.memory.waits.remove(&name);
-        if self.memory.failures.get(&name).is_some_and(|(until, _)| now < *until) && !self.arguments.once {
-            return Ok(false);
-        }
+        self.memory.waits.remove(name);
+        let later = self.memory.products.get(name).is_some_and(|again| machine.clocks.elapsed() < again.at);
+        Ok(!later || self.arguments.once)
+    }
+
+    fn activate_one(&mut self, bench: &Bench<'_>, site: &mut Site, product: ProductState) -> Result<bool, Failure> {
+        let (name, now) = (product.product.clone(), self.context.machine.clocks.elapsed());
+        let version = product.waiting().map(|release| release.version.clone()).unwrap_or_default();
+        let event = |what: What| Event::new(what).of(&name, &version);
+        let last = site.store.last_receipt_number()?;
         let finished = runtime::block_on(async {
             let registry = bench.registry(site)?;
             let means = bench.means(registry.as_ref());
@@ -215,10 +228,10 @@ impl<'a> Watch<'a> {
             Err(failure) => event(What::Refused).because(failure),
         });
         match finished {
-            Ok(_) => drop(self.memory.failures.remove(&name)),
+            Ok(_) => drop(self.memory.products.remove(&name)),
             Err(_) => {
-                let wait = self.memory.failures.get(&name).map_or(PATIENCE, |(_, wait)| (*wait * 2).min(LONG));
-                self.memory.failures.insert(name, (now + wait, wait));
+                let again = Again::after(self.memory.products.get(&name), now);
+                self.memory.products.insert(name, again);
             }
         }
         Ok(site.store.last_receipt_number()? > last)
@@ -262,22 +275,4 @@ fn left_alone(folder: &Path, left: &LeftAlone) -> Event {
 fn is_for_others(failure: &Failure) -> bool {
     let same = [codes::FAILED_BEFORE, codes::OLDER_RELEASE].contains(&failure.code());
     same || failure.code().exit == Exit::NotForSite
-}
-
-/// What was begun is always gone on with; what is staged, as the mode says; what failed, never.
-fn is_wanted(product: &ProductState, mode: WatchMode) -> bool {
-    if product.returning.is_some() {
-        return true;
-    }
-    let Some(waiting) = product.waiting().filter(|waiting| Some(*waiting) != product.failed.as_ref()) else {
-        return false;
-    };
-    match &product.staged {
-        Some(staged) if staged.release == *waiting => match mode {
-            WatchMode::Stage => false,
-            WatchMode::Confirm => staged.agreed,
-            WatchMode::Window => true,
-        },
-        _ => true,
-    }
 }

@@ -6,14 +6,14 @@ use consign_tests::desk::Desk;
 use consign_tests::site::Site;
 
 use crate::pseudo::Pseudo;
-use crate::workshop::Workshop;
+use consign_tests::workshop::Workshop;
 
 #[test]
 fn enter_is_enough_from_the_stick_to_the_receipt() {
     if !Desk::is_possible() {
         return;
     }
-    let workshop = Workshop::new();
+    let workshop = Workshop::lamp();
     let site = Site::enrolled(workshop.root().parent().unwrap());
     let stick = site.root().join("stick");
     fs::create_dir(&stick).unwrap();

@@ -14,7 +14,7 @@ use consign_tests::site::Site;
 use consign_tests::skip;
 use serde_json::{Value, json};
 
-use crate::workshop::{Workshop, lay_out};
+use consign_tests::workshop::{Workshop, lay_out};
 
 const ACCOUNT: &str = "system:serviceaccount:lamp:consign-site";
 /// Debian's `nobody`.
@@ -50,7 +50,7 @@ struct Tenant {
 impl Tenant {
     /// A namespace, a Role that `rbac` printed, and a site of a user without rights on this machine.
     fn new() -> Self {
-        let (cluster, workshop, site) = (Cluster::start(), Workshop::new(), Site::bare());
+        let (cluster, workshop, site) = (Cluster::start(), Workshop::lamp(), Site::bare());
         let shelf = tempfile::Builder::new().prefix("consign-shelf-").tempdir().unwrap();
         run(Command::new("chmod").arg("755").arg(shelf.path()));
         run(Command::new("chown").arg(format!("{NOBODY}:{NOBODY}")).arg(site.root()));

@@ -11,7 +11,7 @@ use consign_tests::site::Site;
 use consign_tests::skip;
 
 use crate::pseudo::Pseudo;
-use crate::workshop::Workshop;
+use consign_tests::workshop::Workshop;
 
 /// A machine with podman, and so with a runtime.
 fn machine() -> Site {
@@ -43,7 +43,7 @@ fn a_fresh_site_in_two_commands() {
     if !at_a_terminal() {
         return;
     }
-    let (workshop, site, cluster) = (Workshop::new(), machine(), Cluster::start());
+    let (workshop, site, cluster) = (Workshop::lamp(), machine(), Cluster::start());
     stick(&workshop, &site);
     let bundle = workshop.build("1.0.0", "");
     fs::copy(&bundle, site.root().join("media/usb/lamp.consign")).unwrap();
@@ -82,7 +82,7 @@ fn a_wrong_fingerprint_changes_nothing() {
     if !at_a_terminal() {
         return;
     }
-    let (workshop, site) = (Workshop::new(), machine());
+    let (workshop, site) = (Workshop::lamp(), machine());
     stick(&workshop, &site);
     let before = site.snapshot();
     let mut person = Pseudo::start(&site.invoke(["setup", "--handoff", "export", "--site", "ward-7"]));
@@ -119,7 +119,7 @@ fn a_script_sets_up_what_it_rehearsed() {
     if !Desk::is_possible() {
         return;
     }
-    let (workshop, site) = (Workshop::new(), machine());
+    let (workshop, site) = (Workshop::lamp(), machine());
     let before = site.snapshot();
     scripted(&workshop, &site).arg("--dry-run").succeeds().says("would do").says("nothing was changed");
     assert_eq!(site.snapshot(), before, "a rehearsal");
@@ -144,7 +144,7 @@ fn a_further_node_takes_the_authority_that_somebody_vouches_for() {
     if !at_a_terminal() {
         return;
     }
-    let (workshop, site, node) = (Workshop::new(), machine(), machine());
+    let (workshop, site, node) = (Workshop::lamp(), machine(), machine());
     scripted(&workshop, &site).succeeds();
     let shown = site.invoke(["registry", "ca", "show", "--json"]).succeeds().json();
     let fingerprint = shown["fingerprint"].as_str().unwrap().trim_start_matches("sha256:");

@@ -3,9 +3,9 @@
 use consign_format::Name;
 use consign_format::error::Failure;
 
-use crate::cli::{Context, lookup, runtime};
+use crate::cli::{Context, gates, runtime};
 use crate::config::SiteConfig;
-use crate::gates::{Closed, Gates};
+use crate::gates::Closed;
 use crate::site::Site;
 use crate::store::journal::Entry;
 use crate::store::products::ProductState;
@@ -20,8 +20,7 @@ pub(super) fn closed_gates(
     config: &SiteConfig,
     products: &[ProductState],
 ) -> Result<ClosedGates, Failure> {
-    let settings = (config.windows.clone(), config.interlock.clone());
-    let gates = Gates::new(site.store.clone(), settings, lookup(context, None, config), None);
+    let gates = gates(context, None, config, None);
     let now = context.machine.clocks.now();
     let mut closed = Vec::new();
     for product in products.iter().filter(|product| product.waiting().is_some()) {

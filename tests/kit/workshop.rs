@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::command::{self, Invocation};
+use crate::images::{self, Images, run};
+use crate::registry::DockerRegistry;
 use consign_format::Digest;
 use consign_format::trust::fingerprint;
-use consign_tests::command::{self, Invocation};
-use consign_tests::images::{self, Images, run};
-use consign_tests::registry::DockerRegistry;
 
 const WEB: &str = "\
 apiVersion: apps/v1
@@ -28,30 +28,49 @@ metadata: {name: web}
 spec: {selector: {app: web}, ports: [{port: 80}]}
 ";
 
-pub(super) struct Workshop {
+/// A place where releases of one small product are made.
+#[derive(Debug)]
+pub struct Workshop {
     registry: DockerRegistry,
+    product: &'static str,
+    /// How long a release may take to become healthy.
+    pub health_timeout: &'static str,
 }
 
 impl Workshop {
-    /// A folder with a development root of domain `lumen`.
-    pub(super) fn new() -> Self {
-        let workshop = Self { registry: Images::get().registry() };
-        fs::create_dir_all(workshop.at("repository/deploy")).unwrap();
-        workshop.commit("0", "");
+    /// Product `lamp`, and a development root of domain `lumen`.
+    pub fn lamp() -> Self {
+        let workshop = Self::without_root("lamp");
         workshop.consign(["keys", "new", "--domain", "lumen"]).succeeds();
         workshop
     }
 
-    pub(super) fn at(&self, name: &str) -> PathBuf {
+    /// Another product of the same domain, by the same keys.
+    pub fn beside(&self, product: &'static str) -> Self {
+        let workshop = Self::without_root(product);
+        run(Command::new("cp").arg("-a").arg(self.at("trust")).arg(workshop.at("trust")));
+        workshop
+    }
+
+    fn without_root(product: &'static str) -> Self {
+        let workshop = Self { registry: Images::get().registry(), product, health_timeout: "2m" };
+        fs::create_dir_all(workshop.at("repository/deploy")).unwrap();
+        workshop.commit("0", "");
+        workshop
+    }
+
+    /// Where something lies in its folder.
+    pub fn at(&self, name: &str) -> PathBuf {
         self.registry.folder().join(name)
     }
 
-    pub(super) fn root(&self) -> PathBuf {
+    /// The root of trust.
+    pub fn root(&self) -> PathBuf {
         self.at("trust/1.root.json")
     }
 
     /// The fingerprint of the root: in hex, and in words.
-    pub(super) fn fingerprint(&self) -> (String, String) {
+    pub fn fingerprint(&self) -> (String, String) {
         let digest = Digest::of(&fs::read(self.root()).unwrap());
         (digest.hex(), fingerprint::words(&digest))
     }
@@ -72,13 +91,15 @@ impl Workshop {
     }
 
     /// Builds a release into a folder; `more` are further manifests.
-    pub(super) fn build(&self, version: &str, more: &str) -> PathBuf {
+    pub fn build(&self, version: &str, more: &str) -> PathBuf {
         let mut release = format!(
-            "apiVersion: consign.dev/v1\nproduct: lamp\nversion: {version}\nsource: {{git: repository}}\n\
-             kubernetes: {{version: \"1.33\"}}\nnamespace: lamp\nrender: [{{path: deploy}}]\n\
-             rollout: {{onFailure: rollback, healthTimeout: 2m}}\nsecrets: [{{name: db, mode: generate, keys: [password]}}]\n\
+            "apiVersion: consign.dev/v1\nproduct: {product}\nversion: {version}\nsource: {{git: repository}}\n\
+             kubernetes: {{version: \"1.33\"}}\nnamespace: {product}\nrender: [{{path: deploy}}]\n\
+             rollout: {{onFailure: rollback, healthTimeout: {timeout}}}\nsecrets: [{{name: db, mode: generate, keys: [password]}}]\n\
              images:\n  plainHttp: ['{}']\n  mirrors:\n",
-            self.registry.address()
+            self.registry.address(),
+            product = self.product,
+            timeout = self.health_timeout,
         );
         for (host, place) in images::mirrors(&self.registry) {
             release += &format!("    '{host}': '{place}'\n");
@@ -95,7 +116,7 @@ impl Workshop {
             std::thread::sleep(std::time::Duration::from_millis(200));
         }
         self.consign(["build"]).succeeds();
-        self.at(&format!("lamp-{version}.consign"))
+        self.at(&format!("{}-{version}.consign", self.product))
     }
 
     fn sequence(&self) -> u64 {
@@ -107,7 +128,7 @@ impl Workshop {
 }
 
 /// A copy that everybody may read, below a folder that everybody may enter.
-pub(super) fn lay_out(file: &Path, folder: &Path) -> PathBuf {
+pub fn lay_out(file: &Path, folder: &Path) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let copy = folder.join(file.file_name().unwrap());
     fs::copy(file, &copy).unwrap();

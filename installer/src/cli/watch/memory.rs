@@ -1,0 +1,46 @@
+//! What a watch remembers while it runs. Nothing of it is needed after a restart.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use consign_format::Name;
+
+use crate::watch::Seen;
+
+/// Between two looks at the gates, and after the first failure.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// After many failures.
+const LONG: Duration = Duration::from_secs(600);
+
+/// The memory.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// What was seen at the look before, by folder.
+    pub(super) before: BTreeMap<PathBuf, Seen>,
+    /// What was dealt with, by folder.
+    pub(super) done: BTreeMap<PathBuf, Seen>,
+    /// For what a product waits, as it was said last.
+    pub(super) waits: BTreeMap<Name, String>,
+    /// What kept the last look from being made.
+    pub(super) trouble: Option<String>,
+    /// When the gates are looked at next.
+    pub(super) next: Duration,
+    /// What failed, and when it is tried again.
+    pub(super) products: BTreeMap<Name, Again>,
+    pub(super) media: BTreeMap<PathBuf, Again>,
+}
+
+/// A pause that grows with every failure.
+#[derive(Clone, Copy)]
+pub(super) struct Again {
+    pub(super) at: Duration,
+    pause: Duration,
+}
+
+impl Again {
+    pub(super) fn after(before: Option<&Again>, now: Duration) -> Self {
+        let pause = before.map_or(PATIENCE, |before| (before.pause * 2).min(LONG));
+        Again { at: now + pause, pause }
+    }
+}
