@@ -133,10 +133,14 @@ fn failed_before(trial: &mut Trial) {
     let direct = Direct { cluster: &cluster };
     cluster.pods().when_image("lamp/broken", Behaviour::image_pull_back_off());
     trial.at(Ground::of(enrolled(&root(1).signed_by(&[ROOT]))));
-    let good = Medium::of(&release(INSTALLED, &[config_map("1.7"), deployment("lamp/good:1")]).bundle());
+    let running = |sequence: u64, image: &str| {
+        release(sequence, &[config_map(&format!("1.{sequence}")), deployment(image)])
+            .with(|forge| forge.content.image(&format!("docker.io/{image}"), image.as_bytes()))
+    };
+    let good = Medium::of(&running(INSTALLED, "lamp/good:1").bundle());
     direct.install(trial, &good).succeeds();
-    let forge = release(NEXT, &[config_map("1.8"), deployment("lamp/broken:1")])
-        .lie("release.json", |release| release["rollout"]["healthTimeout"] = 5.into());
+    let forge =
+        running(NEXT, "lamp/broken:1").lie("release.json", |release| release["rollout"]["healthTimeout"] = 5.into());
     let broken = Medium::of(&forge.bundle());
     let outcome = direct.install(trial, &broken).run();
     trial.ends("it fails", &outcome, refusal(22, "unhealthy", "was rolled back"));
