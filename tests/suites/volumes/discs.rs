@@ -31,7 +31,7 @@ fn discs_are_loaded_one_after_the_other_in_any_order() {
         site.export(discs[*disc].path()).fails("volume-missing", 10);
     }
     let done = site.export(discs[*last].path()).arg("--json").succeeds().json();
-    let written = done["loaded"]["written"].as_u64().unwrap();
+    let written = done["bundles"][0]["loaded"]["written"].as_u64().unwrap();
     let all: u64 = forge.content.blobs.values().map(|blob| blob["size"].as_u64().unwrap()).sum();
     assert!(written > 0 && written < all / 2, "the last disc brings its own part alone: {written} of {all}");
     has_all(&site, &forge);
