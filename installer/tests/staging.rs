@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use consign_format::error::{Failure, codes};
 use consign_format::receipt::{Action, Outcome};
-use consign_format::trust::keys::SecretKey;
+use consign_format::trust::keys::{SecretKey, Signer, sign};
+use consign_format::trust::statement::DowngradeGrant;
 use consign_installer::admit::Ask;
 use consign_installer::apply::Lookup;
 use consign_installer::config::SiteConfig;
@@ -233,6 +234,26 @@ fn an_irreversible_release_is_not_taken_back_by_hand_either() {
     let failure = ward.roll_back(&fake).unwrap_err();
     assert_eq!(failure.code(), codes::IRREVERSIBLE);
     assert_eq!(shows(&ward.site), "2.0 1.0 -");
+
+    // Leave to go elsewhere is none; the one that its approvers have signed for this way back is.
+    let grant = |to: &Draft| DowngradeGrant {
+        kind: "downgrade-grant".into(),
+        domain: kit::name("dev"),
+        site: kit::name("hospital-7"),
+        product: kit::name("demo"),
+        from: 20,
+        to: to.release.sequence,
+        release: to.release_digest(),
+        expires: "2030-01-01T00:00:00Z".into(),
+    };
+    let roots = [kit::root("dev")];
+    for (to, back) in [(Draft::new("0.9", 9), false), (Draft::new("1.0", 10), true)] {
+        let signed = sign(&grant(&to), &[&kit::key() as &dyn Signer]).unwrap();
+        let metadata = consign_format::archive::plan::metadata_bundle(&roots, &[signed]).unwrap();
+        ward.site.install_bytes(&metadata, Order::default()).unwrap();
+        assert_eq!(ward.roll_back(&fake).is_ok(), back);
+    }
+    assert_eq!(shows(&ward.site), "1.0 - 2.0");
 }
 
 #[test]

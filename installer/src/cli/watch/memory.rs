@@ -44,3 +44,20 @@ impl Again {
         Again { at: now + pause, pause }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_ten_minutes_and_no_longer() {
+        let (mut again, mut pauses) = (None, Vec::new());
+        for _ in 0..7 {
+            let next = Again::after(again.as_ref(), Duration::from_secs(1000));
+            assert_eq!(next.at, Duration::from_secs(1000) + next.pause);
+            pauses.push(next.pause.as_secs());
+            again = Some(next);
+        }
+        assert_eq!(pauses, [20, 40, 80, 160, 320, 600, 600]);
+    }
+}
