@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::StatVfsMountFlags;
+use rustix::fs::{AtFlags, StatVfsMountFlags, StatxFlags};
 
 use crate::open::bundles_in;
 
@@ -60,7 +60,16 @@ fn look(folder: PathBuf, mount: Option<u64>) -> Option<Medium> {
         Some((path, metadata.len(), metadata.mtime()))
     };
     let bundles = found.into_iter().map(seen).collect::<Option<_>>()?;
+    let mount = mount.map(|number| unique(&folder).unwrap_or(number));
     Some(Medium { folder, seen: Seen { mount, bundles } })
+}
+
+/// The number of the mount that a folder is on, if this kernel gives numbers that no later mount gets (`STATX_MNT_ID_UNIQUE`,
+/// since Linux 6.8): those of mountinfo are given again, and a stick that is pulled and put back must not look the same.
+fn unique(folder: &Path) -> Option<u64> {
+    let wanted = StatxFlags::from_bits_retain(0x4000);
+    let stat = rustix::fs::statx(rustix::fs::CWD, folder, AtFlags::NO_AUTOMOUNT, wanted).ok()?;
+    (stat.stx_mask & wanted.bits() != 0).then_some(stat.stx_mnt_id)
 }
 
 /// The numbers and places of mounts, out of the text of proc(5) `mountinfo`: the first field and the fifth. Of two mounts
