@@ -92,12 +92,25 @@ fn wanted(cluster: &Cluster, api: &ApiTable, members: &[Member]) -> Result<BTree
 }
 
 async fn may(cluster: &Cluster, (verb, group, plural, namespace): &Right) -> Result<bool, CallError> {
-    let mut attributes = json!({"verb": verb, "group": group, "resource": plural});
-    if !namespace.is_empty() {
-        attributes["namespace"] = json!(namespace);
+    cluster.may(verb, (group, plural), namespace).await
+}
+
+impl Cluster {
+    /// Whether these credentials may do something to a resource (group, plural) in a namespace; in all of them, or to what
+    /// lies in none, where it is empty.
+    pub(crate) async fn may(
+        &self,
+        verb: &str,
+        (group, plural): (&str, &str),
+        namespace: &str,
+    ) -> Result<bool, CallError> {
+        let mut attributes = json!({"verb": verb, "group": group, "resource": plural});
+        if !namespace.is_empty() {
+            attributes["namespace"] = json!(namespace);
+        }
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes}});
+        let answer: Value = self.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await?;
+        Ok(answer["status"]["allowed"] == true)
     }
-    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes}});
-    let answer: Value = cluster.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await?;
-    Ok(answer["status"]["allowed"] == true)
 }

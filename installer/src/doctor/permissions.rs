@@ -3,8 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
-
 use super::{Check, Finding, PATIENCE};
 use crate::apply::Cluster;
 use crate::apply::api_table::ApiTable;
@@ -76,15 +74,8 @@ fn wanted(table: &ApiTable, held: &HeldObjects, home: &str) -> BTreeSet<Wanted> 
 
 async fn may(cluster: &Cluster, wanted: &Wanted) -> Result<bool, String> {
     let Wanted { verb, group, resource, namespace } = wanted;
-    let attributes = json!({"verb": verb, "group": group, "resource": resource, "namespace": namespace});
-    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}});
-    let request = http::Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews");
-    let request = request.header("content-type", "application/json").body(review.to_string().into_bytes());
-    let answer: Value = cluster
-        .call(request.map_err(|error| error.to_string())?)
-        .await
-        .map_err(|error| cluster.failed(error).to_string())?;
-    Ok(answer["status"]["allowed"] == true)
+    let answer = cluster.may(verb, (group, resource), namespace).await;
+    answer.map_err(|error| cluster.failed(error).to_string())
 }
 
 fn judge(wanted: usize, refused: &[&Wanted]) -> Finding {

@@ -103,7 +103,7 @@ fn judge_units(found: &[String]) -> Finding {
     match found {
         [] => UNITS.warn(
             "no unit of systemd starts the registry with this machine",
-            "write one that runs `consign-site serve`, and let it start with the machine: systemctl enable --now",
+            "consign-site setup writes it and starts it; run again, it does only what is left",
         ),
         found => UNITS.ok(format!("there is {}", found.join(", "))),
     }
