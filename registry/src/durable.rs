@@ -175,9 +175,10 @@ impl Draft {
         &self.file
     }
 
-    /// Waits until the bytes are on the disk; the name is not, before [`Draft::commit`].
+    /// Waits until the bytes and the mode (which `fdatasync` may leave out) are on the disk; the name is not, before
+    /// [`Draft::commit`].
     pub fn sync(&self) -> Result<(), DurableError> {
-        self.file.sync_data().map_err(|source| self.error(Step::Sync, source))
+        self.file.sync_all().map_err(|source| self.error(Step::Sync, source))
     }
 
     /// Syncs, gives the draft its name (one path component) and syncs the folder.

@@ -18,6 +18,7 @@ pub mod generated;
 pub mod images;
 pub mod judges;
 pub mod meddler;
+pub mod power;
 pub mod programs;
 pub mod registry;
 pub mod sample;

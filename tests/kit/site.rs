@@ -13,16 +13,24 @@ use tempfile::TempDir;
 use crate::command::{self, Invocation};
 use crate::images::run;
 
-/// A site in a temporary folder.
+/// A site in a folder of its own.
 #[derive(Debug)]
 pub struct Site {
-    root: TempDir,
+    root: PathBuf,
+    /// Goes when the site goes; a site that lies elsewhere has none.
+    _folder: Option<TempDir>,
 }
 
 impl Site {
     /// A folder and nothing in it.
     pub fn bare() -> Self {
-        Self { root: tempfile::Builder::new().prefix("consign-site-").tempdir().expect("a temporary folder") }
+        let folder = tempfile::Builder::new().prefix("consign-site-").tempdir().expect("a temporary folder");
+        Self { root: folder.path().to_owned(), _folder: Some(folder) }
+    }
+
+    /// What lies in this folder, on a disk of the test's choice.
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_owned(), _folder: None }
     }
 
     /// A site that trusts the root in `trust`, by its fingerprint.
@@ -35,7 +43,7 @@ impl Site {
     /// Another site, the same to the byte.
     pub fn copy(&self) -> Self {
         let copy = Self::bare();
-        run(std::process::Command::new("cp").arg("-a").arg(self.root.path().join(".")).arg(copy.root.path()));
+        run(std::process::Command::new("cp").arg("-a").arg(self.root.join(".")).arg(&copy.root));
         copy
     }
 
@@ -48,7 +56,7 @@ impl Site {
 
     /// `consign-site` with this site's folder.
     pub fn invoke<const N: usize>(&self, arguments: [&str; N]) -> Invocation {
-        command::consign_site(["--root-dir"]).arg(self.root.path()).args(arguments)
+        command::consign_site(["--root-dir"]).arg(&self.root).args(arguments)
     }
 
     /// `install` of a bundle, not run yet.
@@ -68,12 +76,12 @@ impl Site {
 
     /// The folder given to `--root-dir`.
     pub fn root(&self) -> &Path {
-        self.root.path()
+        &self.root
     }
 
     /// `var/lib/consign` in it.
     pub fn kept(&self) -> PathBuf {
-        self.root.path().join("var/lib/consign")
+        self.root.join("var/lib/consign")
     }
 
     /// What `status --json` says.
@@ -94,7 +102,7 @@ impl Site {
     /// Everything it keeps: path, mode, and the digest of each file.
     pub fn snapshot(&self) -> BTreeMap<PathBuf, String> {
         let mut found = BTreeMap::new();
-        walk(self.root.path(), self.root.path(), &mut found);
+        walk(&self.root, &self.root, &mut found);
         found
     }
 }

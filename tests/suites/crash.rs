@@ -21,6 +21,8 @@ mod ground;
 mod heads;
 #[path = "crash/instants.rs"]
 mod instants;
+#[path = "crash/power.rs"]
+mod power;
 #[path = "crash/soak.rs"]
 mod soak;
 #[path = "crash/steps.rs"]

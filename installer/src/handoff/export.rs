@@ -119,9 +119,12 @@ impl Export {
             write_file(&fresh.join(name), content, 0o644)?;
         }
         exchange(&fresh, &target)?;
-        Folder::open(&self.folder)?.sync()?;
+        let folder = Folder::open(&self.folder)?;
+        folder.sync()?;
         // What is left under the other name is what was replaced.
-        remove(&fresh)?;
+        if remove(&fresh)? {
+            folder.sync()?;
+        }
         Ok(changes)
     }
 }
@@ -158,12 +161,12 @@ fn read_files(target: &Path) -> Result<Files, ExportError> {
     Ok(files)
 }
 
-fn remove(folder: &Path) -> Result<(), ExportError> {
+/// Removes a folder, and tells whether it was there.
+fn remove(folder: &Path) -> Result<bool, ExportError> {
     match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(DurableError::io(Step::Remove, folder, error).into())
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(DurableError::io(Step::Remove, folder, error).into()),
     }
 }
 

@@ -12,6 +12,9 @@ use rustix::io::Errno;
 
 use super::{DRAFT_PREFIX, DurableError, Step, parent_of};
 
+/// `FUSE_SUPER_MAGIC` of Linux, `include/uapi/linux/magic.h`.
+const FUSE: rustix::fs::FsWord = 0x6573_5546;
+
 /// A folder held open, so that what happens inside it cannot be led elsewhere by a link.
 #[derive(Debug, Clone)]
 pub struct Folder {
@@ -56,9 +59,13 @@ impl Folder {
     }
 
     /// Flushes the file system that this folder is on: much faster than flushing hundreds of files one by one. `false`
-    /// where the kernel could not tell that a write failed (before Linux 5.8), and the files have to be flushed.
+    /// where that is no promise, and the files have to be flushed: the kernel could not tell that a write failed (before
+    /// Linux 5.8), or the file system is a program's (FUSE), which is told of `fsync` and mostly not of `syncfs`.
     pub fn flush_file_system(&self) -> Result<bool, DurableError> {
-        if !syncfs_reports_errors() {
+        let kind = rustix::fs::fstatfs(self.handle.as_fd())
+            .map_err(|errno| DurableError::io(Step::Sync, &self.path, errno))?
+            .f_type;
+        if kind == FUSE || !syncfs_reports_errors() {
             return Ok(false);
         }
         // The errors reported are those since this descriptor was opened, so none before our writes is missed.

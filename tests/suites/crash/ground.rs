@@ -101,10 +101,15 @@ impl Scenario {
         assert_eq!(Digest::of(&fs::read(&self.bundle).unwrap()), self.digest, "{how}: the medium was changed");
     }
 
-    /// Runs again, to the end, and compares with the run that nothing came between.
+    /// Runs again, to the end, which must be the same.
     pub(crate) fn check_resumed(&self, site: &Site, how: &str) {
         let outcome = self.install(site).run();
         assert_eq!(outcome.exit, Some(0), "{how}: running again\n{outcome}");
+        self.check_done(site, how);
+    }
+
+    /// Compares with the run that nothing came between.
+    pub(crate) fn check_done(&self, site: &Site, how: &str) {
         let (expected, found) = (kept(&self.after), kept(site));
         for path in expected.keys().chain(found.keys()) {
             assert_eq!(found.get(path), expected.get(path), "{how}: {}", path.display());
