@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -117,8 +117,19 @@ impl Invocation {
     /// # Panics
     /// If it can't be started.
     pub fn run(&self) -> Outcome {
+        self.run_telling(|_| {})
+    }
+
+    /// Runs it to its end, and tells the number of its process once that has begun.
+    ///
+    /// # Panics
+    /// If it can't be started.
+    pub fn run_telling(&self, tell: impl FnOnce(u32)) -> Outcome {
         let mut command = self.command();
-        let said = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = child.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+        tell(child.id());
+        let said = child.wait_with_output().expect("our own child");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut shown = format!("$ {}", self.program.file_name().unwrap_or_default().display());
         for argument in &self.arguments {

@@ -16,12 +16,14 @@ use crate::command::{Invocation, Outcome};
 use crate::images::run;
 use crate::skip;
 
+mod device;
 mod mains;
 mod model;
 mod serve;
 
+pub use device::{Device, is_possible as device_is_possible};
 use mains::Mains;
-use model::{Marks, Model};
+use model::{Content, Marks, Model};
 use serve::Served;
 
 /// Before or after a sync has done its work.
@@ -56,7 +58,11 @@ pub struct Disk {
 pub fn is_possible() -> bool {
     let root = rustix::process::geteuid().is_root();
     let fuse = Path::new("/dev/fuse").exists();
-    skip::unless(root && fuse, "a disk that forgets needs root and /dev/fuse", "run it as root, with FUSE in the kernel")
+    skip::unless(
+        root && fuse,
+        "a disk that forgets needs root and /dev/fuse",
+        "run it as root, with FUSE in the kernel",
+    )
 }
 
 impl Disk {
@@ -81,6 +87,14 @@ impl Disk {
         self.session = Some(fuser::spawn_mount(served, self.place.path(), &config).expect("FUSE mounts"));
     }
 
+    /// Lazily: a loop device lets go of its file a little after its own end. Its thread ends when nobody has it any more.
+    fn unmount(&mut self) {
+        if let Some(session) = self.session.take() {
+            let _ = Command::new("umount").arg("-l").arg(self.path()).output();
+            drop(session);
+        }
+    }
+
     /// Where it is mounted.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -98,15 +112,31 @@ impl Disk {
     /// # Panics
     /// If the power went and the program lived on.
     pub fn cut(&self, program: &Invocation, cut: Cut) -> Option<Outcome> {
-        self.mains().cut_at(Some(cut));
-        let outcome = program.run();
+        // It gets nowhere before it is known: whatever it asks of the disk waits.
         let mut mains = self.mains();
-        mains.cut_at(None);
+        let outcome = program.run_telling(move |process| mains.arm(cut, process));
+        let mut mains = self.mains();
+        mains.disarm();
         if !mains.is_off {
             return Some(outcome);
         }
         assert_eq!(outcome.exit, None, "the power is off, and it runs on\n{outcome}");
         None
+    }
+
+    /// What a file held when the power went, synced or not.
+    pub fn seen(&self, path: &Path) -> Option<Vec<u8>> {
+        let mains = self.mains();
+        let number = path.iter().try_fold(model::TOP, |folder, name| mains.model.find((folder, name)))?;
+        match &mains.model.node(number)?.content {
+            Content::File(bytes) => Some(bytes.clone()),
+            Content::Folder(_) | Content::Link(_) => None,
+        }
+    }
+
+    /// The power goes now; nothing that comes later is kept.
+    fn turn_off(&self) {
+        self.mains().is_off = true;
     }
 
     /// The power goes now, if it has not, and comes back: what was synced is there, and of all else what the coin says,
@@ -115,9 +145,10 @@ impl Disk {
     /// # Panics
     /// If it can't be mounted again; somebody may have a file open.
     pub fn power_on(&mut self, coin: &mut dyn FnMut() -> bool) {
-        drop(self.session.take().map(BackgroundSession::umount_and_join));
+        self.unmount();
         let left = self.mains().model.clone().after_a_cut(coin);
-        *self.mains() = Mains::of(left);
+        self.mains().is_off = true;
+        self.mains = Arc::new(Mutex::new(Mains::of(left)));
         self.mount();
     }
 
@@ -133,8 +164,7 @@ impl std::fmt::Debug for Disk {
 }
 
 impl Drop for Disk {
-    /// Before the folder goes.
     fn drop(&mut self) {
-        drop(self.session.take().map(BackgroundSession::umount_and_join));
+        self.unmount();
     }
 }

@@ -3,7 +3,7 @@
 //! new. The programs are the real ones: they are killed by the kernel, and their calls fail by strace.
 //!
 //! A kill loses nothing that was handed to the kernel. That the order of writes, fsyncs and renames is right as well is
-//! shown as far as a process can: they fail, one by one, and the run must not end well.
+//! shown on a disk that forgets what was not synced, and by letting them fail, one by one: the run must not end well.
 
 #![allow(
     clippy::unwrap_used,

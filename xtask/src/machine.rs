@@ -37,6 +37,7 @@ const FOR_SUITES: &[(&str, &str)] = &[
     ("clamscan", "clamav"),
     ("faketime", "faketime"),
     ("mkfs.vfat", "dosfstools"),
+    ("mkfs.ext4", "e2fsprogs"),
     // For kernels that cannot mount FAT themselves.
     ("fusefat", "fusefat"),
     ("fuser", "psmisc"),

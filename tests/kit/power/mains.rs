@@ -15,6 +15,8 @@ pub(super) struct Mains {
     pub(super) model: Model,
     /// When the power goes.
     cut: Option<Cut>,
+    /// Whose power it is.
+    victim: Option<Pid>,
     /// How many of the syncs that the cut counts there were.
     counted: usize,
     pub(super) is_off: bool,
@@ -26,11 +28,16 @@ type Listed = (OsString, Number, FileType);
 
 impl Mains {
     pub(super) fn of(model: Model) -> Self {
-        Mains { model, cut: None, counted: 0, is_off: false, listings: BTreeMap::new() }
+        Mains { model, cut: None, victim: None, counted: 0, is_off: false, listings: BTreeMap::new() }
     }
 
-    pub(super) fn cut_at(&mut self, cut: Option<Cut>) {
-        (self.cut, self.counted) = (cut, 0);
+    pub(super) fn arm(&mut self, cut: Cut, victim: u32) {
+        (self.cut, self.counted) = (Some(cut), 0);
+        self.victim = i32::try_from(victim).ok().and_then(Pid::from_raw);
+    }
+
+    pub(super) fn disarm(&mut self) {
+        (self.cut, self.victim) = (None, None);
     }
 
     pub(super) fn attributes(&self, number: Number) -> Result<FileAttr, Errno> {
@@ -60,7 +67,13 @@ impl Mains {
         })
     }
 
-    pub(super) fn make(&mut self, request: &Request, place: Place, content: Content, mode: u32) -> Result<FileAttr, Errno> {
+    pub(super) fn make(
+        &mut self,
+        request: &Request,
+        place: Place,
+        content: Content,
+        mode: u32,
+    ) -> Result<FileAttr, Errno> {
         if self.model.find((place.0, &place.1)).is_some() {
             return Err(Errno::EEXIST);
         }
@@ -115,8 +128,8 @@ impl Mains {
         Ok(())
     }
 
-    /// Keeps what is synced, unless the power goes just now; then it goes before or after, and who asked is gone.
-    pub(super) fn sync(&mut self, request: &Request, number: Number, data: bool) -> Result<(), Errno> {
+    /// Keeps what is synced, unless the power goes just now; then it goes before or after, and with it the program.
+    pub(super) fn sync(&mut self, number: Number, data: bool) -> Result<(), Errno> {
         let due = self.cut.as_ref().is_some_and(|cut| cut.of.is_none_or(|name| self.model.is_called(number, name)));
         self.counted += usize::from(due);
         let now = self.cut.as_ref().filter(|cut| due && self.counted == cut.n).map(|cut| cut.when);
@@ -127,9 +140,8 @@ impl Mains {
             return Ok(());
         }
         self.is_off = true;
-        // A thread's number will do: the signal is the whole program's.
-        if let Some(pid) = i32::try_from(request.pid()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::KILL);
+        if let Some(victim) = self.victim {
+            let _ = kill_process(victim, Signal::KILL);
         }
         Err(Errno::EIO)
     }

@@ -163,9 +163,8 @@ impl Filesystem for Served {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let renamed = self
-            .on()
-            .and_then(|mut mains| mains.rename(place(folder, name), place(new_folder, new_name), flags));
+        let renamed =
+            self.on().and_then(|mut mains| mains.rename(place(folder, name), place(new_folder, new_name), flags));
         done(renamed, reply);
     }
 
@@ -237,12 +236,12 @@ impl Filesystem for Served {
         done(allocated, reply);
     }
 
-    fn fsync(&self, request: &Request, number: INodeNo, _: FileHandle, data: bool, reply: ReplyEmpty) {
-        done(self.on().and_then(|mut mains| mains.sync(request, number.0, data)), reply);
+    fn fsync(&self, _: &Request, number: INodeNo, _: FileHandle, data: bool, reply: ReplyEmpty) {
+        done(self.on().and_then(|mut mains| mains.sync(number.0, data)), reply);
     }
 
-    fn fsyncdir(&self, request: &Request, number: INodeNo, _: FileHandle, data: bool, reply: ReplyEmpty) {
-        done(self.on().and_then(|mut mains| mains.sync(request, number.0, data)), reply);
+    fn fsyncdir(&self, _: &Request, number: INodeNo, _: FileHandle, data: bool, reply: ReplyEmpty) {
+        done(self.on().and_then(|mut mains| mains.sync(number.0, data)), reply);
     }
 
     fn opendir(&self, _: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {

@@ -17,6 +17,11 @@ use tempfile::TempDir;
 /// What a site keeps: path, then mode and digest.
 pub(crate) type Kept = BTreeMap<PathBuf, String>;
 
+/// How many layers an image has that changed.
+const FEW: usize = 4;
+/// So many that they are flushed together, and not each by itself.
+const MANY: usize = 20;
+
 /// Made once for all tests.
 pub(crate) struct Ground {
     folder: TempDir,
@@ -41,17 +46,32 @@ pub(crate) fn ground() -> &'static Ground {
     GROUND.get_or_init(|| {
         let folder = tempfile::Builder::new().prefix("consign-crash-").tempdir().unwrap();
         let at = folder.path();
-        consign(at, &["keys", "new", "--domain", "crash"]);
-        let first = build(at, "1.0.0");
-        // A release's sequence is the second in which it was locked.
-        std::thread::sleep(Duration::from_millis(1100));
-        let second = build(at, "2.0.0");
+        let [first, second] = two_releases(at, FEW);
         let new = Site::enrolled(&at.join("trust"));
         let old = new.copy();
         old.export(&first).succeeds();
         let [fresh, upgrade] =
             [("a fresh install", new), ("an upgrade", old)].map(|(name, before)| Scenario::of(name, before, &second));
         Ground { folder, fresh, upgrade }
+    })
+}
+
+/// An upgrade that brings many blobs, for a test of its own.
+pub(crate) fn upgrade_of_many(at: &Path) -> Scenario {
+    let [first, second] = two_releases(at, MANY);
+    let site = Site::enrolled(&at.join("trust"));
+    site.export(&first).succeeds();
+    Scenario::of("an upgrade with many blobs", site, &second)
+}
+
+fn two_releases(at: &Path, layers: usize) -> [PathBuf; 2] {
+    consign(at, &["keys", "new", "--domain", "crash"]);
+    ["1.0.0", "2.0.0"].map(|version| {
+        // A release's sequence is the second in which it was locked.
+        std::thread::sleep(Duration::from_millis(1100));
+        lock_with(at, version, layers);
+        consign(at, &["build"]);
+        at.join(format!("crash-{version}.consign"))
     })
 }
 
@@ -131,17 +151,15 @@ pub(crate) fn consign(at: &Path, arguments: &[&str]) {
     command::consign(arguments).in_folder(at).env("HOME", at).succeeds();
 }
 
-fn build(at: &Path, version: &str) -> PathBuf {
-    lock(at, version);
-    consign(at, &["build"]);
-    at.join(format!("crash-{version}.consign"))
-}
-
 /// Locks a release of one Pod and one image of a few layers, one of them in every version.
 pub(crate) fn lock(at: &Path, version: &str) {
+    lock_with(at, version, FEW);
+}
+
+fn lock_with(at: &Path, version: &str, layers: usize) {
     let layout = at.join("layout");
     let _ = fs::remove_dir_all(&layout);
-    image(&layout, version);
+    image(&layout, version, layers);
     let repository = at.join("repository");
     if !repository.exists() {
         fs::create_dir_all(repository.join("deploy")).unwrap();
@@ -170,7 +188,7 @@ pub(crate) fn lock(at: &Path, version: &str) {
     consign(at, &["lock", "--update"]);
 }
 
-fn image(layout: &Path, version: &str) {
+fn image(layout: &Path, version: &str, changed: usize) {
     let blobs = layout.join("blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
     let put = |media_type: &str, bytes: &[u8]| -> Value {
@@ -180,7 +198,7 @@ fn image(layout: &Path, version: &str) {
     };
     let layer = |text: String| put("application/vnd.oci.image.layer.v1.tar", text.as_bytes());
     let mut layers = vec![layer("the same in both ".repeat(9000))];
-    layers.extend((1..5).map(|n| layer(format!("{version} {n} ").repeat(n * 10_000))));
+    layers.extend((1..=changed).map(|n| layer(format!("{version} {n} ").repeat(n.min(5) * 10_000))));
     let digests: Vec<_> = layers.iter().map(|layer| &layer["digest"]).collect();
     let config = json!({ "architecture": "amd64", "os": "linux", "config": {}, "rootfs": { "type": "layers", "diff_ids": digests } });
     let config = put("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes());

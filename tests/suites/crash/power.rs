@@ -7,21 +7,24 @@ use std::path::Path;
 use std::time::Duration;
 
 use consign_tests::desk::Desk;
-use consign_tests::power::{self, Cut, Disk, When};
+use consign_tests::power::{self, Cut, Device, Disk, When};
 use consign_tests::site::Site;
 
-use crate::ground::{Scenario, ground};
+use crate::ground::{Scenario, ground, upgrade_of_many};
 use crate::instants::Draw;
+
+/// There are a hundred flushes, and an ext4 takes a while to make and to mend.
+const STRIDE: usize = 8;
 
 /// What becomes of what was not synced.
 #[derive(Clone, Copy, Debug)]
-enum Rest {
+pub(crate) enum Rest {
     Lost,
     /// Some of it was on its way and arrived.
     Mixed,
 }
 
-fn power_on(disk: &mut Disk, rest: Rest, draw: &mut Draw) {
+pub(crate) fn power_on(disk: &mut Disk, rest: Rest, draw: &mut Draw) {
     match rest {
         Rest::Lost => disk.power_on(&mut || false),
         Rest::Mixed => disk.power_on(&mut || draw.below(Duration::from_nanos(2)).is_zero()),
@@ -43,9 +46,7 @@ fn at_every_sync(scenario: &Scenario, rest: Rest) {
             assert_eq!(outcome.exit, Some(0), "{how}\n{outcome}");
             power_on(&mut disk, rest, &mut draw);
             scenario.check_done(&site, &format!("{how}, said to be done"));
-            let _ = writeln!(std::io::stderr().lock(), "crash: {}: power cut at {} syncs, {rest:?}", scenario.name, n - 1);
-            assert!(n > 20, "{how}: only {n} syncs: this shows nothing");
-            return;
+            return said(scenario, &format!("power cut, the rest {rest:?}"), n - 1);
         }
         power_on(&mut disk, rest, &mut draw);
         scenario.check_cut_off(&site, &how);
@@ -71,6 +72,38 @@ fn a_fresh_install_resumes_from_what_was_synced_and_some_more() {
 #[test]
 fn an_upgrade_resumes_from_what_was_synced_and_some_more() {
     at_every_sync(&ground().upgrade, Rest::Mixed);
+}
+
+/// The same on ext4: what a file system does about the order of writes, and the flush of all of it at once, which the
+/// programs use where they write many files, are in it. Every [`STRIDE`]th flush, from one that is drawn.
+#[test]
+fn an_upgrade_on_ext4_resumes_from_what_was_flushed_and_some_more() {
+    if !power::device_is_possible() || !Desk::is_possible() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = upgrade_of_many(folder.path());
+    let mut draw = Draw::seeded();
+    let first = 1 + draw.below(Duration::from_nanos(STRIDE as u64)).as_nanos() as usize;
+    for n in (first..).step_by(STRIDE) {
+        let mut device = Device::with(scenario.site().root());
+        let site = Site::at(&device.path());
+        let how = format!("{} on ext4, cut at flush {n}", scenario.name);
+        let uncut = device.cut(&scenario.install(&site), Cut { of: None, n, when: When::Before });
+        device.power_on(&mut || draw.below(Duration::from_nanos(2)).is_zero());
+        if let Some(outcome) = uncut {
+            assert_eq!(outcome.exit, Some(0), "{how}\n{outcome}");
+            scenario.check_done(&site, &format!("{how}, said to be done"));
+            return said(&scenario, "power cut on ext4", n / STRIDE);
+        }
+        scenario.check_cut_off(&site, &how);
+        scenario.check_resumed(&site, &how);
+    }
+}
+
+fn said(scenario: &Scenario, what: &str, times: usize) {
+    let _ = writeln!(std::io::stderr().lock(), "crash: {}: {what} at {times} syncs", scenario.name);
+    assert!(times > 10, "only {times} syncs: this shows nothing");
 }
 
 /// What stands in a folder: names, and the bytes of files.
