@@ -30,6 +30,7 @@ mod lease;
 pub mod members;
 mod permissions;
 mod pod_trial;
+mod pre_pull;
 mod preflight;
 mod prune;
 pub mod reasons;
@@ -48,6 +49,7 @@ mod wait;
 
 pub use cluster::{Cluster, Lookup};
 pub use error::ApplyError;
+pub use pre_pull::NotPulled;
 
 /// The field manager of everything that is applied.
 pub const MANAGER: &str = "consign";
@@ -117,6 +119,11 @@ impl Handoff for Direct {
     async fn plan(&self, desired: &Desired, policy: &Policy, on: &mut OnEvent<'_>) -> Result<Plan, Failure> {
         let desired = desired.opened()?;
         Ok(run::plan(self, &desired, policy, Direction::Forward, on).await?)
+    }
+
+    async fn pre_pull(&self, desired: &Desired, policy: &Policy, on: &mut OnEvent<'_>) -> Result<(), Failure> {
+        let desired = desired.opened()?;
+        Ok(pre_pull::pre_pull(self, &desired, policy, on).await?)
     }
 
     async fn apply(

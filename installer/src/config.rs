@@ -21,7 +21,7 @@ mod registry;
 pub mod tenant;
 mod watch;
 
-pub use apply::{ApplyConfig, Conflicts};
+pub use apply::{ApplyConfig, Conflicts, PrePull};
 pub use diagnose::DiagnoseConfig;
 pub use drift::{DriftConfig, DriftMode};
 pub use gates::{InterlockConfig, WindowConfig};

@@ -109,6 +109,7 @@ pub fn policy(release: &ReleaseManifest, site: &ApplyConfig) -> Policy {
         adopt: site.adopt.clone(),
         wave_timeout: Some(Duration::from_secs(release.rollout.health_timeout)),
         require_zero_downtime: site.require_zero_downtime,
+        pre_pull: site.pre_pulls().then(|| site.pre_pull_within()),
         force_conflicts: site.conflicts == Conflicts::Force,
     }
 }

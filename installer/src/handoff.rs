@@ -63,6 +63,8 @@ pub struct Policy {
     pub adopt: Vec<Owner>,
     /// Refuse workloads whose update would interrupt their service.
     pub require_zero_downtime: bool,
+    /// Let nodes pull the release's images before it is applied, and how long each may take.
+    pub pre_pull: Option<Duration>,
     /// Take fields that other field managers hold, whoever they are.
     pub force_conflicts: bool,
     /// How long a sync wave may take to become healthy before the next one starts. Without it no wave is waited for,
@@ -79,6 +81,15 @@ pub enum Event {
         done: usize,
         /// Objects to check.
         total: usize,
+    },
+    /// A node has been asked to pull.
+    Pulled {
+        /// The node.
+        node: String,
+        /// What came of it, such as `has the images that it needs (3)`.
+        said: String,
+        /// How many nodes are asked.
+        nodes: usize,
     },
     /// A stage of the apply order begins.
     Stage {
@@ -140,6 +151,17 @@ pub trait Handoff: Send + Sync {
         policy: &Policy,
         on: &mut OnEvent<'_>,
     ) -> impl Future<Output = Result<Plan, Failure>> + Send;
+
+    /// Brings the images of the release to the nodes whose pods will need them, where the policy asks for that and this
+    /// program is who converges the cluster. Changes nothing that runs.
+    fn pre_pull(
+        &self,
+        _desired: &Desired,
+        _policy: &Policy,
+        _on: &mut OnEvent<'_>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send {
+        async { Ok(()) }
+    }
 
     /// Makes the cluster hold the desired state, removed objects removed. Refuses before the first write where it can.
     /// Between stages it asks `go` whether it may go on.

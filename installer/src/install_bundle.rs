@@ -159,6 +159,7 @@ async fn bring_in<'a, H: Handoff>(
     let name = vouched.approval.product.clone();
     let product = product.unwrap_or_else(|| ProductState::new(domain, name));
     let mut run = run::Run::begin(site, product, stage::release_ref(&vouched), vouched.release.clone(), means)?;
+    run.is_new = true;
     run.warnings = [admission.warnings, brought.warnings].concat();
     run.steps.phase(verifying.stop(clocks));
     run.steps.begin("load")?;

@@ -15,6 +15,9 @@ const WRITTEN: [&str; 5] = ["create", "delete", "get", "list", "patch"];
 /// What is done with the Secrets of this program's own: the ApplySet's parent, the copy of the site's state.
 const OWN: [&str; 3] = ["create", "get", "patch"];
 
+/// What pulling ahead does: pods are made, looked at and deleted, and accounts are asked for their pull Secrets.
+const PULLING: [&str; 4] = ["create", "delete", "get", "list"];
+
 /// Kinds of Kubernetes' own that lie in a namespace: group, kind, plural, and whether ordinary releases have them.
 const KINDS: [(&str, &str, &str, bool); 21] = [
     ("", "ConfigMap", "configmaps", true),
@@ -62,6 +65,8 @@ pub struct Grant {
     pub written: BTreeSet<(String, String)>,
     /// The Lease of the interlock, where it lies in this namespace.
     pub lease: Option<String>,
+    /// Whether nodes pull before a release is applied: then pods are made, and nodes, which lie in no namespace, listed.
+    pub pre_pull: bool,
 }
 
 /// The kinds of ordinary releases.
@@ -92,8 +97,23 @@ impl Grant {
         items.push(json!({"apiVersion": version, "kind": "Role", "metadata": metadata, "rules": self.rules()}));
         let role = json!({"kind": "Role", "name": NAME, "apiGroup": RBAC});
         items.push(json!({"apiVersion": version, "kind": "RoleBinding", "metadata": metadata, "roleRef": role,
-            "subjects": [subject]}));
+            "subjects": [&subject]}));
+        if self.pre_pull {
+            items.extend(self.nodes(&version, &subject));
+        }
         json!({"apiVersion": "v1", "kind": "List", "items": items})
+    }
+
+    /// The one right that reaches out of the namespace: to see which nodes there are.
+    fn nodes(&self, version: &str, subject: &Value) -> [Value; 2] {
+        let name = format!("{NAME}-{}-nodes", self.namespace);
+        let rules = json!([{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}]);
+        let role = json!({"kind": "ClusterRole", "name": name, "apiGroup": RBAC});
+        [
+            json!({"apiVersion": version, "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules}),
+            json!({"apiVersion": version, "kind": "ClusterRoleBinding", "metadata": {"name": name}, "roleRef": role,
+                "subjects": [subject]}),
+        ]
     }
 
     fn rules(&self) -> Vec<Value> {
@@ -106,6 +126,12 @@ impl Grant {
         let has = |plural: &str| self.written.contains(&(String::new(), plural.to_owned()));
         if !has("secrets") {
             rules.push(rule("", &["secrets"], &OWN));
+        }
+        if self.pre_pull && !has("pods") {
+            rules.push(rule("", &["pods"], &PULLING));
+        }
+        if self.pre_pull && !has("serviceaccounts") {
+            rules.push(rule("", &["serviceaccounts"], &["get"]));
         }
         // Why something is not healthy is asked of pods and events.
         let asked: Vec<&str> = if has("pods") { vec!["events"] } else { vec!["events", "pods"] };
@@ -125,7 +151,7 @@ mod tests {
     fn grant(kinds: &[(&str, &str)]) -> Grant {
         let written = kinds.iter().map(|(group, plural)| ((*group).to_owned(), (*plural).to_owned())).collect();
         let subject = Subject::User("ada".to_owned());
-        Grant { namespace: "lamp".to_owned(), subject, written, lease: Some("scanner".to_owned()) }
+        Grant { namespace: "lamp".to_owned(), subject, written, lease: Some("scanner".to_owned()), pre_pull: false }
     }
 
     #[test]
@@ -145,6 +171,25 @@ mod tests {
             ])
         );
         assert_eq!(items[1]["subjects"], json!([{"kind": "User", "name": "ada", "apiGroup": RBAC}]));
+    }
+
+    #[test]
+    fn pulling_ahead_takes_pods_and_the_sight_of_nodes() {
+        let with = |kinds: &[(&str, &str)]| Grant { pre_pull: true, ..grant(kinds) }.document();
+        let document = with(&[("", "configmaps")]);
+        let rules = document["items"][0]["rules"].as_array().unwrap();
+        assert!(rules.contains(&json!({"apiGroups": [""], "resources": ["pods"], "verbs": PULLING})), "{rules:?}");
+        assert!(rules.contains(&json!({"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get"]})));
+        let nodes = &document["items"][2];
+        assert_eq!(
+            (&nodes["kind"], &nodes["metadata"]["name"]),
+            (&json!("ClusterRole"), &json!("consign-site-lamp-nodes"))
+        );
+        assert_eq!(nodes["rules"], json!([{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}]));
+        assert_eq!(document["items"][3]["roleRef"]["name"], "consign-site-lamp-nodes");
+        assert_eq!(document["items"][3]["subjects"], document["items"][1]["subjects"]);
+        let pods = with(&[("", "pods"), ("", "serviceaccounts")]);
+        assert_eq!(pods["items"][0]["rules"].as_array().unwrap().len(), 4, "{pods:#}");
     }
 
     #[test]

@@ -130,7 +130,7 @@ fn a_kit_brings_keys_and_record_and_all_must_fit() {
     let (root, depot, age) = (root("dev"), SecretKey::from_seed(&[5; 32]), SiteKey::generate());
     let (receipt_key, recipient) = (PublicKey::of(&depot), Some(age.recipient().to_string()));
     let of_depot = SiteRecord { receipt_key, recipient, ..record("hospital-7", 1, "production") };
-    let fresh = || TestSite { root: tempfile::tempdir().unwrap(), now: NOW };
+    let fresh = || TestSite::bare();
     let by = |record: &SiteRecord, seed: u8| {
         let record = signed(record, &SecretKey::from_seed(&[seed; 32]));
         let age_key = SiteKey::from_text(&age.to_text()).unwrap();

@@ -153,7 +153,7 @@ fn a_forged_copy_is_ignored() {
     };
     let low = |document: &mut Value| document["state"]["products"]["demo"]["verified"]["sequence"] = 1.into();
     let high = |document: &mut Value| document["state"]["products"]["demo"]["verified"]["sequence"] = 99.into();
-    let other_site = TestSite { root: tempfile::tempdir().unwrap(), now: NOW };
+    let other_site = TestSite::bare();
     other_site.enrol_root(&root("dev"), "hospital-8").unwrap();
     let text = String::from_utf8(good.clone()).unwrap();
     // The key of this kit's sites is made of nines: what is signed by it and still not of this site must be refused too.
@@ -285,7 +285,7 @@ fn what_a_person_says_never_lowers_what_the_site_still_knows() {
 
 #[test]
 fn a_new_disk_takes_the_place_of_the_old_one() {
-    let (site, root) = (TestSite { root: tempfile::tempdir().unwrap(), now: NOW }, root("dev"));
+    let (site, root) = (TestSite::bare(), root("dev"));
     let last = Digest::of(b"the last receipt");
     let after = Some(After { floors: BTreeMap::from([(name("demo"), 20)]), last_receipt: Some(last) });
     let replace = || Enrolment { replace: true, after: after.clone(), ..enrolment(&root, "hospital-7") };

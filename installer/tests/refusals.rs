@@ -158,7 +158,7 @@ fn an_image_that_is_not_whole_is_not_tagged() {
 
 #[test]
 fn a_site_for_production_refuses_development_roots() {
-    let site = TestSite { root: tempfile::tempdir().unwrap(), now: NOW };
+    let site = TestSite::bare();
     let root = kit::root("dev");
     let enrolment = Enrolment { production: true, ..enrolment(&root, "s") };
     let error = enrol(&site.store(), &enrolment).unwrap_err();
@@ -169,7 +169,7 @@ fn a_site_for_production_refuses_development_roots() {
 
 #[test]
 fn without_a_root_nothing_is_trusted() {
-    let site = TestSite { root: tempfile::tempdir().unwrap(), now: NOW };
+    let site = TestSite::bare();
     let failure = site.install(&Draft::new("1.0", 1)).unwrap_err();
     assert_eq!(failure.code(), codes::NOT_ENROLLED);
     assert!(fingerprint(site.root.path()).is_empty());
@@ -207,7 +207,7 @@ fn damaged_state_is_never_a_fresh_start() {
 #[test]
 fn state_of_another_site_is_refused() {
     let site = running();
-    let other = TestSite { root: tempfile::tempdir().unwrap(), now: NOW };
+    let other = TestSite::bare();
     other.enrol_root(&kit::root("dev"), "hospital-8").unwrap();
     let file = "trust/domains/dev";
     std::fs::copy(other.store().dir().join(file), site.store().dir().join(file)).unwrap();

@@ -97,7 +97,7 @@ fn refused(site: &TestSite, path: &Path, code: Code, what: &str) {
 
 #[test]
 fn only_a_valid_scan_of_this_very_bundle_counts() {
-    let site = TestSite { root: tempfile::tempdir().unwrap(), now: NOW };
+    let site = TestSite::bare();
     site.enrol_root(&root_with_scanner(), "hospital-7").unwrap();
     // The lock's file is there from the first run on.
     let _ = site.install_path(Path::new("/nowhere"));

@@ -13,7 +13,7 @@ use consign_format::trust::keys::{SecretKey, Signer, sign};
 use consign_format::trust::statement::DowngradeGrant;
 use consign_installer::admit::Ask;
 use consign_installer::apply::Lookup;
-use consign_installer::config::SiteConfig;
+use consign_installer::config::{PrePull, SiteConfig};
 use consign_installer::gates::Gates;
 use consign_installer::install_bundle::{Finished, Means, Order, Unsettled, Until, activate_staged, roll_back};
 use consign_installer::site::Site;
@@ -51,6 +51,7 @@ impl Ward {
 
     fn work<T>(&self, work: impl AsyncFnOnce(&mut Site, Means<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
         let mut site = Site::open_exclusive(self.site.store())?;
+        site.apply = self.site.apply.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (clocks, gates) = (clocks(self.now), self.gates());
         let means = Means { clocks: &clocks, progress: &Silent, registry: None, gates: &gates };
@@ -99,6 +100,50 @@ fn what_is_staged_touches_nothing_that_runs_and_is_activated_without_the_medium(
     assert_eq!(phases, ["verify", "load", "apply", "health"], "the way here is on record");
     assert!(receipt.bytes.written > 0);
     assert_eq!(code(ward.activate(&fake)), "nothing-staged");
+}
+
+#[test]
+fn nodes_pull_while_a_release_is_staged_and_once_more_before_it_is_activated_later() {
+    let mut ward = Ward::new("");
+    ward.site.apply.pre_pull = PrePull::On;
+    let fake = Fake::default();
+    ward.stage(&fake, &Draft::new("2.0", 20)).unwrap();
+    assert_eq!(fake.asked(), ["plan 2.0 (2)", "pull 2.0 (2)"]);
+    ward.hold(Some(NOW + 60));
+    assert_eq!(code(ward.activate(&fake)), "held");
+    assert_eq!(fake.asked(), ["plan 2.0 (2)"], "what waits for its gate asks no node again and again");
+    ward.now = NOW + 60;
+    ward.activate(&fake).unwrap();
+    assert_eq!(fake.asked(), ["plan 2.0 (2)", "pull 2.0 (2)", "apply 2.0 (2)", "health 2.0 (2)"]);
+    let receipt = &ward.site.receipts()[1].receipt;
+    assert!(receipt.phases.iter().any(|phase| phase.name == "pull"), "{:?}", receipt.phases);
+
+    // What a bundle has just brought is pulled whatever the gates say, and once.
+    ward.site.now = NOW + 60;
+    fake.install(&ward.site, &Draft::new("3.0", 30)).unwrap();
+    assert_eq!(fake.asked(), ["plan 3.0 (2)", "pull 3.0 (2)", "apply 3.0 (2)", "health 3.0 (2)"]);
+    ward.site.apply.pre_pull = PrePull::Off;
+    ward.site.apply.require_zero_downtime = true;
+    ward.hold(None);
+    assert_eq!(code(fake.install(&ward.site, &Draft::new("4.0", 40))), "held");
+    assert_eq!(fake.asked(), ["plan 4.0 (2)", "pull 4.0 (2)"], "an update without an interruption demands it");
+}
+
+#[test]
+fn a_node_that_cannot_pull_is_found_before_anything_changes() {
+    let mut ward = Ward::new("");
+    ward.site.apply.pre_pull = PrePull::On;
+    let fake = Fake { pull_fails: Some(codes::NODE_CANNOT_PULL), ..Fake::default() };
+    let receipts = ward.site.receipts().len();
+    assert_eq!(code(fake.install(&ward.site, &Draft::new("2.0", 20))), "node-cannot-pull");
+    assert_eq!(fake.asked(), ["plan 2.0 (2)", "pull 2.0 (2)"]);
+    assert_eq!(shows(&ward.site), "1.0 - -");
+    assert_eq!(ward.site.product().staged.unwrap().release.version, "2.0", "it stays staged");
+    assert_eq!(code(ward.activate(&fake)), "node-cannot-pull");
+    assert_eq!((shows(&ward.site), ward.site.receipts().len()), ("1.0 - -".to_owned(), receipts));
+    // The node is mended.
+    ward.activate(&Fake::default()).unwrap();
+    assert_eq!(shows(&ward.site), "2.0 1.0 -");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use consign_format::error::{Code, Coded, codes};
 use thiserror::Error;
 
+use super::NotPulled;
 use crate::handoff::{HealthReport, ObjectKey, Owner};
 
 /// One object that the API server would not take, and why.
@@ -91,6 +92,18 @@ pub enum ApplyError {
     Downtime {
         /// The workloads, and what they lack.
         objects: Vec<Refusal>,
+    },
+    /// Nodes cannot pull images of the release.
+    #[error("{}", pulls_in_words(.images))]
+    NodePull {
+        /// Which cannot pull what, and why.
+        images: Vec<NotPulled>,
+    },
+    /// The site demands that nodes pull first, and they could not be asked.
+    #[error("nodes could not be asked to pull the images first: {reason}")]
+    PullNotAsked {
+        /// Why.
+        reason: String,
     },
     /// The cluster is older than what server-side apply and discovery need, or than what the release was rendered for.
     #[error("the cluster runs Kubernetes {version}, older than {minimum}")]
@@ -209,6 +222,10 @@ fn quoted(owners: impl Iterator<Item = Owner>) -> String {
     owners.into_iter().collect::<Vec<_>>().join(", ")
 }
 
+fn pulls_in_words(images: &[NotPulled]) -> String {
+    joined(images.iter().map(|one| format!("node {} cannot pull {}: {}", one.node, one.image, one.reason)).collect())
+}
+
 fn tracked_in_words(objects: &[Tracked]) -> String {
     joined(objects.iter().map(|one| format!("{}: {}", one.key, one.by)).collect())
 }
@@ -221,7 +238,8 @@ impl Coded for ApplyError {
             ApplyError::Unreachable { .. } => codes::CLUSTER_UNREACHABLE,
             ApplyError::NotAdmitted { .. } | ApplyError::RightsMissing { .. } => codes::CLUSTER_FORBIDDEN,
             ApplyError::NodePlatform { .. } => codes::NODE_PLATFORM,
-            ApplyError::Downtime { .. } => codes::DOWNTIME,
+            ApplyError::NodePull { .. } => codes::NODE_CANNOT_PULL,
+            ApplyError::Downtime { .. } | ApplyError::PullNotAsked { .. } => codes::DOWNTIME,
             ApplyError::TooOld { .. } => codes::CLUSTER_TOO_OLD,
             ApplyError::ObjectInvalid { .. } => codes::OBJECT_INVALID,
             ApplyError::ApiMissing { .. } => codes::API_MISSING,
@@ -258,6 +276,12 @@ impl Coded for ApplyError {
             }
             ApplyError::Downtime { .. } => {
                 "mend the manifests and build the release again, or install without require-zero-downtime"
+            }
+            ApplyError::NodePull { .. } => {
+                "mend these nodes and run it again: `consign-site nodes check` on the node says what its runtime lacks, `consign-site doctor` here whether the registry serves; nothing was applied"
+            }
+            ApplyError::PullNotAsked { .. } => {
+                "let this program make pods there and list nodes (`consign-site rbac`), or install without require-zero-downtime"
             }
             ApplyError::TooOld { .. } => "upgrade the cluster first",
             ApplyError::ObjectInvalid { .. } => "correct the manifest and build the release again",

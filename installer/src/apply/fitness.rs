@@ -103,17 +103,13 @@ impl Fitness<'_> {
 /// What is wrong, and whether the pods cannot run at all.
 fn unfitness(member: &Member, wanted: &BTreeSet<String>, nodes: &[Value]) -> Option<(String, bool)> {
     let pod = pod_spec::pod_of(&member.key, &member.object)?;
-    let may_run = |node: &&Value| {
-        let selector = pod["spec"]["nodeSelector"].as_object();
-        selector.into_iter().flatten().all(|(name, value)| node["metadata"]["labels"][name] == *value)
-    };
-    let chosen: Vec<&Value> = nodes.iter().filter(may_run).collect();
+    let chosen: Vec<&Value> = nodes.iter().filter(|node| selects(pod, node)).collect();
     let strange: BTreeSet<String> =
-        chosen.iter().map(|node| platform(node)).filter(|one| !is_for(wanted, one)).collect();
+        chosen.iter().map(|node| platform(node)).filter(|one| !is_for(wanted.iter(), one)).collect();
     if strange.is_empty() {
         return None;
     }
-    let all = chosen.iter().all(|node| !is_for(wanted, &platform(node)));
+    let all = chosen.iter().all(|node| !is_for(wanted.iter(), &platform(node)));
     let carried = wanted.iter().cloned().collect::<Vec<_>>().join(", ");
     let found = strange.into_iter().collect::<Vec<_>>().join(", ");
     let carried = if carried.is_empty() { "no platform in common".to_owned() } else { carried };
@@ -121,14 +117,21 @@ fn unfitness(member: &Member, wanted: &BTreeSet<String>, nodes: &[Value]) -> Opt
     Some((reason, all || member.key.kind.is("apps", "DaemonSet")))
 }
 
-fn platform(node: &Value) -> String {
+/// Whether a pod's `nodeSelector` lets it come to a node.
+pub(super) fn selects(pod: &Value, node: &Value) -> bool {
+    let selector = pod["spec"]["nodeSelector"].as_object();
+    selector.into_iter().flatten().all(|(name, value)| node["metadata"]["labels"][name] == *value)
+}
+
+/// The platform of a node, as images name theirs.
+pub(super) fn platform(node: &Value) -> String {
     let info = |name: &str| node["status"]["nodeInfo"][name].as_str().unwrap_or("?").to_owned();
     format!("{}/{}", info("operatingSystem"), info("architecture"))
 }
 
 /// A node does not say its variant: `linux/arm64` runs `linux/arm64/v8`.
-fn is_for(wanted: &BTreeSet<String>, node: &str) -> bool {
-    wanted.iter().any(|one| one == node || one.strip_prefix(node).is_some_and(|rest| rest.starts_with('/')))
+pub(super) fn is_for<'a>(mut wanted: impl Iterator<Item = &'a String>, node: &str) -> bool {
+    wanted.any(|one| one == node || one.strip_prefix(node).is_some_and(|rest| rest.starts_with('/')))
 }
 
 /// Major and minor of `v1.33.2+k3s1` or `1.33`.

@@ -90,6 +90,25 @@ pub fn of_events(warnings: &[Value]) -> Option<String> {
     Some(shortened(&format!("{}: {}", text("reason"), text("message"))))
 }
 
+/// What container runtimes say of a pull that failed, and what that means at a site.
+const PULLS: [(&[&str], &str); 8] = [
+    (&["x509:", "certificate"], "it does not trust the registry's certificate"),
+    (&["no such host", "server misbehaving", "name resolution"], "it does not find the registry by its name"),
+    (&["connection refused", "no route to host", "network is unreachable"], "it does not reach the registry"),
+    (&["i/o timeout", "deadline exceeded", "Timeout exceeded"], "the registry does not answer it in time"),
+    (&["no space left", "DiskPressure", "ephemeral-storage"], "its disk has no room"),
+    (&["unauthorized", "401", "authentication required", "denied", "403"], "the registry does not let it in"),
+    (&["not found", "manifest unknown", "404"], "the registry it asks does not have the image"),
+    (&["no match for platform", "exec format"], "the image is not for its platform"),
+];
+
+/// Why a node could not pull: in plain words where they are known, and in those of its runtime.
+pub fn pull_in_words(said: &str) -> String {
+    let known = PULLS.iter().find(|(words, _)| words.iter().any(|word| said.contains(word)));
+    let said = shortened(said);
+    known.map_or(said.clone(), |(_, plain)| format!("{plain} ({said})"))
+}
+
 fn shortened(text: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match text.char_indices().nth(LONGEST) {
@@ -122,6 +141,22 @@ mod tests {
         let pods = [pod("a", "ImagePullBackOff"), pod("b", "ImagePullBackOff"), pod("c", "ImagePullBackOff")];
         let words = of_pods(&not_ready(&pods), &BTreeMap::new()).unwrap();
         assert_eq!(words, "pod a: container app: ImagePullBackOff: Back-off pulling image \"x\" (and 2 more pods)");
+    }
+
+    #[test]
+    fn a_pull_that_failed_is_told_in_plain_words() {
+        for (said, plain) in [
+            ("ErrImagePull: tls: failed to verify certificate: x509: certificate signed by unknown authority", "trust"),
+            ("ErrImagePull: dial tcp: lookup registry.site: no such host", "find the registry by its name"),
+            ("ErrImagePull: dial tcp 10.0.0.1:5000: connect: connection refused", "reach"),
+            ("ErrImagePull: write /var/lib/containerd/x: no space left on device", "no room"),
+            ("Evicted: The node had condition: [DiskPressure].", "no room"),
+            ("ErrImagePull: registry.site/a@sha256:0: not found", "does not have the image"),
+        ] {
+            let words = pull_in_words(said);
+            assert!(words.contains(plain) && words.ends_with(&format!("({said})")), "{words}");
+        }
+        assert_eq!(pull_in_words("something else"), "something else");
     }
 
     #[test]

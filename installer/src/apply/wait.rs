@@ -177,7 +177,8 @@ impl Wait<'_> {
         Ok(reasons::of_events(&self.warnings(&key.namespace, &super::preflight::uid(live)).await?))
     }
 
-    async fn warnings(&self, namespace: &str, uid: &str) -> Result<Vec<Value>, CallError> {
+    /// The warnings about an object.
+    pub(super) async fn warnings(&self, namespace: &str, uid: &str) -> Result<Vec<Value>, CallError> {
         let Some(kind) = self.api.get("v1", "Event") else { return Ok(Vec::new()) };
         let fields = format!("involvedObject.uid={uid},type=Warning");
         self.cluster.list(kind, namespace, &Selector { labels: "", fields: &fields }).await

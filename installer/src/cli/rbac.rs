@@ -22,7 +22,8 @@ use crate::rbac::{Grant, Subject, ordinary, plural};
 /// With --product the Role holds the kinds of that product's releases in the store, to the letter: stage the release
 /// first (consign-site stage --handoff export needs no rights in the cluster). Without it, the kinds that [allow] of
 /// site.toml names, or those that ordinary releases have; Roles and their bindings are never among these. Rights to kinds
-/// of others, such as custom resources, need a cluster that can say how it calls them.
+/// of others, such as custom resources, need a cluster that can say how it calls them. Where [apply] of site.toml says
+/// pre-pull or require-zero-downtime, making pods is among them, and a ClusterRole to list nodes beside the Role.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The namespace; else that of [tenant] in site.toml.
@@ -58,7 +59,8 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
     let lease = config.interlock.lease.as_ref().filter(|lease| lease.namespace.as_str() == namespace.as_str());
     let lease = lease.map(|lease| lease.name.to_string());
     let written = resources(context, arguments, &config, kinds)?;
-    let document = Grant { namespace: namespace.to_string(), subject, written, lease }.document();
+    let pre_pull = config.apply.pre_pulls();
+    let document = Grant { namespace: namespace.to_string(), subject, written, lease, pre_pull }.document();
     context.terminal.result(&document, format!("{document:#}"));
     Ok(())
 }

@@ -48,6 +48,9 @@ pub fn findings(config: &SiteConfig, lookup: &Lookup, now: Timestamp) -> Vec<Fin
     registry(&config.registry, &mut found);
     nodes(config, &mut found);
     gates(config, now, &mut found);
+    if config.apply.pre_pulls() && config.apply.pre_pull_minutes == 0 {
+        found.cannot("under [apply], nodes that pull need more than 0 `pre-pull-minutes`");
+    }
     allow(config, &mut found);
     found.0
 }
@@ -175,6 +178,10 @@ pub fn meaning(config: &SiteConfig) -> Vec<String> {
     if let Some(tenant) = &config.tenant {
         lines.push(format!("it is a tenant: nothing outside the namespace {} is read or written", tenant.namespace));
     }
+    if config.handoff == HandoffKind::Direct && config.apply.pre_pulls() {
+        let minutes = config.apply.pre_pull_minutes;
+        lines.push(format!("nodes pull the images of a release before it is applied, in {minutes} minutes at most"));
+    }
     if config.require_scan {
         lines.push("only bundles that somebody attested to be scanned are taken".to_owned());
     }
@@ -229,6 +236,7 @@ mod tests {
             ),
             ("handoff = 'export'\n[interlock]\nprobe = ['/nonexistent/probe']", "counts as in use"),
             ("handoff = 'export'\n[allow]\npaths = ['opt']", "no absolute path"),
+            ("handoff = 'export'\n[apply]\npre-pull = 'on'\npre-pull-minutes = 0", "more than 0"),
             ("handoff = 'export'\n[tenant]\nnamespace = 'a'\n[allow]\nnamespaces = ['b']", "does not name a"),
             ("handoff = 'export'\n[tenant]\nnamespace = 'a'\n[interlock]\nlease = 'b/c'", "may not read"),
         ] {

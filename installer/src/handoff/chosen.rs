@@ -31,6 +31,13 @@ impl Handoff for Chosen {
         }
     }
 
+    async fn pre_pull(&self, desired: &Desired, policy: &Policy, on: &mut OnEvent<'_>) -> Result<(), Failure> {
+        match self {
+            Chosen::Direct(direct) => direct.pre_pull(desired, policy, on).await,
+            Chosen::Export(export) => export.pre_pull(desired, policy, on).await,
+        }
+    }
+
     async fn apply(
         &self,
         desired: &Desired,

@@ -9,6 +9,7 @@ use consign_format::receipt::{Action, Outcome};
 use super::failing::{Returned, Trouble, fail, go_back};
 use super::placing;
 use super::run::Run;
+use super::stage::pre_pull;
 use super::telling::teller;
 use super::{Finished, Installed};
 use crate::clock::Clocks;
@@ -37,7 +38,7 @@ pub(super) async fn activate<H: Handoff>(
     // Refuses before the first write; the current release stays what it is, the new one stays staged.
     handoff.plan(desired, &policy, &mut tell).await?;
     let files = placing::plan(run)?;
-    pass_gates(run).await?;
+    pull_and_pass(run, handoff, desired).await?;
     let before = switch(run).await?;
     let already_current = before.confirmed().is_some_and(|release| release.digest == run.release.digest);
     // First, so that what a node runs is there when the cluster asks for it.
@@ -86,6 +87,16 @@ async fn go_on_back<H: Handoff>(run: &mut Run<'_>, handoff: &H, returning: Retur
         Ok(Returned::Back(unsettled) | Returned::Stuck(unsettled)) => unsettled.into(),
         Err(failure) => failure,
     }
+}
+
+/// Nodes pull whatever the gates say, where a bundle has just brought the release: that is what staging is for. What was
+/// staged before is pulled once the gates are open; nodes may have come since, or have cleared images away.
+async fn pull_and_pass<H: Handoff>(run: &mut Run<'_>, handoff: &H, desired: &Desired) -> Result<(), Failure> {
+    if run.is_new {
+        pre_pull(run, handoff, desired).await?;
+    }
+    pass_gates(run).await?;
+    pre_pull(run, handoff, desired).await
 }
 
 /// What is closed is on the journal, and that somebody asked is on record, so that `watch` can go on when it opens.

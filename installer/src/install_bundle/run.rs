@@ -32,6 +32,10 @@ pub(super) struct Run<'a> {
     /// The registry that the site already has, where it has one.
     pub(super) registry: Option<&'a SiteRegistry<'a>>,
     pub(super) gates: &'a Gates,
+    /// Whether a bundle has just brought the release; else it was staged before.
+    pub(super) is_new: bool,
+    /// Whether this run has let nodes pull.
+    pub(super) pulled: bool,
 }
 
 impl<'a> Run<'a> {
@@ -60,6 +64,8 @@ impl<'a> Run<'a> {
             progress,
             registry,
             gates,
+            is_new: false,
+            pulled: false,
         })
     }
 

@@ -85,6 +85,7 @@ pub(super) async fn foretell<H: Handoff>(
 ) -> Result<Finished, Failure> {
     let plan = handoff.plan(desired, &policy(&run.manifest, &run.site.apply), &mut teller(run.progress)).await?;
     let files = files::plan(run.site, &run.domain, &run.manifest, 0)?;
+    pre_pull(run, handoff, desired).await?;
     let waits = run.gates.check(&run.product.product, run.clocks.now(), run.floor(), false).await;
     run.progress.done();
     Ok(Finished::Staged(StagedRelease {
@@ -103,6 +104,23 @@ pub(super) async fn foretell<H: Handoff>(
         waits: waits.err().map(|closed| closed.to_string()),
         warnings: [run.warnings.clone(), files.warnings].concat(),
     }))
+}
+
+/// Lets nodes pull what the release's pods need there, once a run and where the site asks for it. A node that cannot is
+/// found while nothing has changed; the release stays staged.
+pub(super) async fn pre_pull<H: Handoff>(run: &mut Run<'_>, handoff: &H, desired: &Desired) -> Result<(), Failure> {
+    let policy = policy(&run.manifest, &run.site.apply);
+    if policy.pre_pull.is_none() || std::mem::replace(&mut run.pulled, true) {
+        return Ok(());
+    }
+    run.steps.begin("pull")?;
+    match handoff.pre_pull(desired, &policy, &mut teller(run.progress)).await {
+        Ok(()) => Ok(run.steps.end()?),
+        Err(failure) => {
+            run.steps.failed(&failure.to_string())?;
+            Err(failure)
+        }
+    }
 }
 
 /// Brings the release, and the way back from it, into the registry that the site already has. A failure leaves nothing

@@ -6,7 +6,7 @@ use crate::handoff::{Action, Event};
 
 /// Turns the events of a handoff into phases and notes.
 pub(super) fn teller(progress: &dyn Progress) -> impl FnMut(Event) + Send + '_ {
-    let mut waiting = false;
+    let (mut waiting, mut pulling) = (false, false);
     let mut said = Vec::new();
     move |event| match event {
         Event::Checked { done, total } => {
@@ -14,6 +14,13 @@ pub(super) fn teller(progress: &dyn Progress) -> impl FnMut(Event) + Send + '_ {
                 progress.phase("checking", Amount::Items(total as u64));
             }
             progress.advance(1);
+        }
+        Event::Pulled { node, said, nodes } => {
+            if !std::mem::replace(&mut pulling, true) {
+                progress.phase("pulling on the nodes", Amount::Items(nodes as u64));
+            }
+            progress.advance(1);
+            progress.note(&format!("node {node} {said}"));
         }
         Event::Stage { name, wave, objects } => {
             waiting = false;

@@ -24,6 +24,8 @@ pub struct Fake {
     pub sick: Option<&'static str>,
     /// Apply stops with this code, after writing something or nothing.
     pub stops: Option<(Code, bool)>,
+    /// Nodes cannot pull, with this code.
+    pub pull_fails: Option<Code>,
     /// Going back stops with this code.
     pub rollback_stops: Option<Code>,
     /// Done between the first stage of an apply and the second, of which the gates are asked.
@@ -69,6 +71,12 @@ impl Handoff for Fake {
     async fn plan(&self, desired: &Desired, _: &Policy, _: &mut OnEvent<'_>) -> Result<Plan, Failure> {
         self.note("plan", desired);
         Ok(Plan::default())
+    }
+
+    async fn pre_pull(&self, desired: &Desired, policy: &Policy, _: &mut OnEvent<'_>) -> Result<(), Failure> {
+        assert!(policy.pre_pull.is_some(), "nobody asked for it");
+        self.note("pull", desired);
+        self.pull_fails.map_or(Ok(()), |code| Err(No(code).into()))
     }
 
     async fn apply(

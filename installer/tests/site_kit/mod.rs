@@ -10,6 +10,7 @@ use consign_format::trust::keys::{PublicKey, SecretKey, Signer, key_id, sign};
 use consign_format::trust::site_secrets::SiteSecrets;
 use consign_installer::admit::Ask;
 use consign_installer::clock::Clocks;
+use consign_installer::config::ApplyConfig;
 use consign_installer::gates::Gates;
 use consign_installer::handoff::Handoff;
 use consign_installer::handoff::export::Export;
@@ -27,6 +28,8 @@ use super::kit::{Draft, NOW, key, name, root};
 pub struct TestSite {
     pub root: tempfile::TempDir,
     pub now: u64,
+    /// What its administrator says of applying.
+    pub apply: ApplyConfig,
 }
 
 pub fn clocks(now: u64) -> Clocks {
@@ -77,8 +80,13 @@ pub fn root_after(before: &[u8], approver: &SecretKey) -> Vec<u8> {
 }
 
 impl TestSite {
+    /// One that no root is enrolled at.
+    pub fn bare() -> Self {
+        TestSite { root: tempfile::tempdir().unwrap(), now: NOW, apply: ApplyConfig::default() }
+    }
+
     pub fn enrolled() -> Self {
-        let site = TestSite { root: tempfile::tempdir().unwrap(), now: NOW };
+        let site = TestSite::bare();
         site.enrol_root(&root("dev"), "hospital-7").unwrap();
         site
     }
@@ -135,6 +143,7 @@ impl TestSite {
 
     fn run<H: Handoff>(&self, path: &Path, order: Order, handoff: H) -> Result<Finished, Failure> {
         let mut site = Site::open_exclusive(self.store())?;
+        site.apply = self.apply.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let clocks = clocks(self.now);
         let gates = Gates::open(self.store());

@@ -1,13 +1,17 @@
-//! The scheduler and the kubelet of a test's cluster, simulated: pods are bound to one node and their status is told.
+//! The scheduler and the kubelets of a test's cluster, simulated: pods are bound to the one node that every cluster has,
+//! those of a DaemonSet and those that name their node excepted, and their status is told.
 //!
 //! Every pod succeeds in what it is for, unless the test wants otherwise: by a rule ([`Pods::when`]), or by what
 //! the pod itself carries ([`WAITING`], [`MESSAGE`], [`NOT_READY`], [`EXIT_CODE`], [`UNSCHEDULABLE`]). No container
-//! runs, no probe is asked, no volume is mounted, node selectors and taints are ignored.
+//! runs, no probe is asked, no volume is mounted, node selectors and taints are ignored. What a kubelet does first of all,
+//! pulling, fails where [`Pods::cannot_pull`] says so; a command below [`NOWHERE`] is one that no image has.
 
 mod node;
 mod status;
 
-use std::collections::BTreeMap;
+pub use node::Machine;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,8 +24,10 @@ use kube::{Client, ResourceExt as _};
 use serde_json::json;
 use tokio::sync::Notify;
 
-/// Name of the only node.
+/// Name of the node that every cluster has.
 pub const NODE: &str = "sim";
+/// No image has anything below this folder: a container whose command lies there is pulled for and never starts.
+pub const NOWHERE: &str = "/nonexistent/";
 /// Annotation: the pod's containers wait for ever, for this reason (such as `ImagePullBackOff`).
 pub const WAITING: &str = "sim.consign.dev/waiting";
 /// Annotation: the message beside the reason of [`WAITING`] or [`UNSCHEDULABLE`].
@@ -49,6 +55,15 @@ pub enum Behaviour {
         /// What is said beside it.
         message: String,
     },
+    /// Containers of one image wait for a pull that fails; the others are as they would be.
+    CannotPull {
+        /// A part of the image's reference.
+        image: String,
+        /// As the runtime words it.
+        message: String,
+    },
+    /// There is nothing to start in any of its images.
+    NothingToStart,
     /// No node takes it.
     Unschedulable {
         /// What the scheduler says.
@@ -85,6 +100,9 @@ impl Behaviour {
         if let Some(code) = annotation(EXIT_CODE) {
             return Self::Exits(code.parse().unwrap_or_else(|_| panic!("{EXIT_CODE}: {code:?} is no number")));
         }
+        if status::starts_nothing(pod) {
+            return Self::NothingToStart;
+        }
         let restarts = pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref());
         if restarts.is_none_or(|policy| policy == "Always") { Self::Ready } else { Self::Exits(0) }
     }
@@ -96,16 +114,37 @@ type Rule = Box<dyn Fn(&Pod) -> Option<Behaviour> + Send>;
 #[derive(Clone)]
 pub struct Pods {
     rules: Arc<Mutex<Vec<Rule>>>,
+    /// The nodes whose kubelet is simulated.
+    nodes: Arc<Mutex<BTreeSet<String>>>,
     changed: Arc<Notify>,
 }
 
 impl Pods {
     /// Creates the node and lets the simulation run on the current runtime, until that ends.
     pub(super) async fn start(client: Client) -> Self {
-        node::create(&client).await;
-        let pods = Self { rules: Arc::default(), changed: Arc::default() };
+        let pods = Self { rules: Arc::default(), nodes: Arc::default(), changed: Arc::default() };
+        pods.add_node(&client, Machine::FIRST).await;
         tokio::spawn(Simulation { client, pods: pods.clone(), known: BTreeMap::new() }.run());
         pods
+    }
+
+    /// Adds a node. One that is not ready has no kubelet: nobody tells the status of its pods.
+    pub async fn add_node(&self, client: &Client, machine: Machine<'_>) {
+        node::create(client, machine).await;
+        if machine.ready {
+            self.nodes.lock().expect("no test panicked in it").insert(machine.name.to_owned());
+        }
+    }
+
+    /// On this node, or on all, images whose reference contains `part` cannot be pulled.
+    pub fn cannot_pull(&self, node: Option<&str>, part: &str, message: &str) {
+        let (node, image, message) = (node.map(str::to_owned), part.to_owned(), message.to_owned());
+        self.when(move |pod| {
+            let on = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+            let here = node.is_none() || node.as_deref() == on;
+            let fails = here && status::images(pod).any(|one| one.contains(&image));
+            fails.then(|| Behaviour::CannotPull { image: image.clone(), message: message.clone() })
+        });
     }
 
     /// Adds a rule, for pods there are and pods to come. The newest rule that says something about a pod holds;
@@ -125,6 +164,10 @@ impl Pods {
     pub fn forget_rules(&self) {
         self.rules.lock().expect("no rule panicked").clear();
         self.changed.notify_one();
+    }
+
+    fn has_kubelet(&self, node: &str) -> bool {
+        self.nodes.lock().expect("no test panicked in it").contains(node)
     }
 
     fn behaviour(&self, pod: &Pod) -> Behaviour {
@@ -193,9 +236,8 @@ impl Simulation {
             let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
             match node {
                 None if !matches!(behaviour, Behaviour::Unschedulable { .. }) => bind(&api, pod).await,
-                None | Some(NODE) => tell(&api, pod, &behaviour).await,
-                // A test's own node: its pods are the test's.
-                Some(_) => return Ok(()),
+                Some(node) if !self.pods.has_kubelet(node) => return Ok(()),
+                _ => tell(&api, pod, &behaviour).await,
             }
         };
         match step {
@@ -211,7 +253,7 @@ async fn bind(api: &Api<Pod>, pod: &Pod) -> kube::Result<()> {
         "apiVersion": "v1",
         "kind": "Binding",
         "metadata": {"name": pod.name_any(), "uid": pod.uid()},
-        "target": {"apiVersion": "v1", "kind": "Node", "name": NODE},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": status::meant_for(pod).unwrap_or(NODE)},
     });
     let _: serde_json::Value =
         api.create_subresource("binding", &pod.name_any(), &PostParams::default(), &binding).await?;

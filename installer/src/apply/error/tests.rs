@@ -28,6 +28,14 @@ fn every_error() -> Vec<ApplyError> {
             objects: refusal("its images are for linux/amd64, and it may come to nodes of linux/arm64"),
         },
         ApplyError::Downtime { objects: refusal("lacks a second replica, a readinessProbe of app") },
+        ApplyError::NodePull {
+            images: vec![NotPulled {
+                node: text("rack-2"),
+                image: text("registry.example/viewer:1"),
+                reason: text("it does not reach the registry (ErrImagePull: connection refused)"),
+            }],
+        },
+        ApplyError::PullNotAsked { reason: text("nodes may not be listed") },
         ApplyError::ObjectInvalid { object: text("number 7"), problem: text("kind is missing") },
         ApplyError::ApiMissing { missing: vec![text("example.dev/v1 Viewer (Viewer.example.dev radiology/a)")] },
         ApplyError::Refused {

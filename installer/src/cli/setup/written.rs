@@ -10,7 +10,7 @@ use consign_terminal::Usage;
 
 use super::{Arguments, Context, State, Steps, serves};
 use crate::cli::enrol::Wanted;
-use crate::config::{NodesConfig, RegistryConfig, SiteConfig, TenantConfig};
+use crate::config::{HandoffKind, NodesConfig, PrePull, RegistryConfig, SiteConfig, TenantConfig};
 use crate::nodes::Server;
 use crate::serve::certify;
 use crate::site::{Enrolment, Site, enrol as enrol_site};
@@ -66,6 +66,9 @@ pub(super) fn config(arguments: &Arguments, kubeconfig: Option<std::path::PathBu
         config.allow.namespaces = Some(vec![namespace.to_string()]);
         // A tenant of the cluster is a guest on its machine too.
         config.allow.paths = Some(Vec::new());
+    } else if config.handoff == HandoffKind::Direct {
+        // A tenant may seldom see nodes; whoever has the cluster to himself may.
+        config.apply.pre_pull = PrePull::On;
     }
     Ok(config)
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use serde_json::{Value, json};
 
-use super::{Behaviour, NODE};
+use super::{Behaviour, NODE, NOWHERE};
 
 /// Stands where a time goes, until [`stamped`]: a status that is compared must not hold the present.
 const NOW: &str = "now";
@@ -15,6 +15,25 @@ pub(super) fn images(pod: &Pod) -> impl Iterator<Item = &str> {
     let main = spec.into_iter().flat_map(|spec| &spec.containers);
     let init = spec.into_iter().flat_map(|spec| spec.init_containers.iter().flatten());
     main.chain(init).filter_map(|container| container.image.as_deref())
+}
+
+/// Whether a container's command is one that no image has.
+fn has_no_command(container: &Container) -> bool {
+    container.command.iter().flatten().next().is_some_and(|program| program.starts_with(NOWHERE))
+}
+
+/// Whether no container of the pod has anything to start.
+pub(super) fn starts_nothing(pod: &Pod) -> bool {
+    pod.spec.as_ref().is_some_and(|spec| !spec.containers.is_empty() && spec.containers.iter().all(has_no_command))
+}
+
+/// The node that a DaemonSet's controller means a pod for.
+pub(super) fn meant_for(pod: &Pod) -> Option<&str> {
+    let affinity = pod.spec.as_ref()?.affinity.as_ref()?.node_affinity.as_ref()?;
+    let terms = &affinity.required_during_scheduling_ignored_during_execution.as_ref()?.node_selector_terms;
+    let mut fields = terms.iter().flat_map(|term| term.match_fields.iter().flatten());
+    let name = fields.find(|field| field.key == "metadata.name")?;
+    name.values.as_ref()?.first().map(String::as_str)
 }
 
 /// Whether the pod has succeeded or failed: then no status of it changes any more.
@@ -37,6 +56,22 @@ pub(super) fn of(pod: &Pod, behaviour: &Behaviour) -> Value {
         Behaviour::NotReady => status(pod, "Running", "True", "False", &running(false)),
         Behaviour::Exits(0) => status(pod, "Succeeded", "True", "False", &ended(0)),
         Behaviour::Exits(code) => status(pod, "Failed", "True", "False", &ended(*code)),
+        Behaviour::NothingToStart => status(pod, "Failed", "True", "False", &not_started()),
+        Behaviour::CannotPull { image, message } => {
+            let rest = if starts_nothing(pod) { not_started() } else { running(true) };
+            let mut status = status(pod, "Pending", "True", "False", &rest);
+            for container in status["containerStatuses"].as_array_mut().into_iter().flatten() {
+                if container["image"].as_str().is_some_and(|one| one.contains(image)) {
+                    let (name, image) = (container["name"].take(), container["image"].take());
+                    *container = json!({
+                        "name": name, "image": image, "imageID": "",
+                        "ready": false, "started": false, "restartCount": 0,
+                        "state": {"waiting": {"reason": "ErrImagePull", "message": message}},
+                    });
+                }
+            }
+            status
+        }
         Behaviour::Waiting { reason, message } => {
             let mut container = json!({
                 "ready": false, "started": false, "restartCount": 0,
@@ -97,6 +132,13 @@ fn running(ready: bool) -> Value {
 
 fn ended(code: i32) -> Value {
     json!({"ready": false, "started": false, "restartCount": 0, "state": {"terminated": terminated(code)}})
+}
+
+/// Pulled, and nothing there to run: 128, as containerd has it.
+fn not_started() -> Value {
+    let mut container = ended(128);
+    container["state"]["terminated"]["reason"] = json!("StartError");
+    container
 }
 
 fn terminated(code: i32) -> Value {
@@ -195,6 +237,8 @@ mod tests {
             Behaviour::Exits(2),
             Behaviour::image_pull_back_off(),
             Behaviour::crash_loop(),
+            Behaviour::NothingToStart,
+            Behaviour::CannotPull { image: "web".into(), message: "x509".into() },
             Behaviour::Unschedulable { message: String::new() },
         ];
         for before in &all {
@@ -212,6 +256,29 @@ mod tests {
         assert_eq!(status["initContainerStatuses"][0]["state"]["terminated"]["exitCode"], 0);
         assert_eq!(status["initContainerStatuses"][1]["ready"], true);
         assert_eq!(status["containerStatuses"][0]["imageID"], "registry.test/web:1");
+    }
+
+    #[test]
+    fn a_pull_fails_for_the_containers_of_its_image_alone() {
+        let mut pod = pod();
+        let spec = pod.spec.as_mut().unwrap();
+        spec.containers.push(Container {
+            name: "log".into(),
+            image: Some("registry.test/log:1".into()),
+            ..Default::default()
+        });
+        let status = |pod: &Pod| of(pod, &Behaviour::CannotPull { image: "web".into(), message: "x509".into() });
+        let seen = status(&pod);
+        assert_eq!(
+            seen["containerStatuses"][0]["state"],
+            json!({"waiting": {"reason": "ErrImagePull", "message": "x509"}})
+        );
+        assert_eq!(seen["containerStatuses"][1]["ready"], true);
+        for container in &mut pod.spec.as_mut().unwrap().containers {
+            container.command = Some(vec![format!("{NOWHERE}x")]);
+        }
+        assert!(starts_nothing(&pod));
+        assert_eq!(status(&pod)["containerStatuses"][1]["state"]["terminated"]["reason"], "StartError");
     }
 
     #[test]
