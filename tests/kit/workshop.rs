@@ -45,6 +45,13 @@ impl Workshop {
         workshop
     }
 
+    /// The same product of somebody else: another domain, another root.
+    pub fn stranger() -> Self {
+        let workshop = Self::without_root("lamp");
+        workshop.consign(["keys", "new", "--domain", "stranger"]).succeeds();
+        workshop
+    }
+
     /// Another product of the same domain, by the same keys.
     pub fn beside(&self, product: &'static str) -> Self {
         let workshop = Self::without_root(product);

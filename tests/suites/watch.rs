@@ -10,6 +10,10 @@
 
 #[path = "watch/by_itself.rs"]
 mod by_itself;
+#[path = "watch/hook.rs"]
+mod hook;
+#[path = "watch/once.rs"]
+mod once;
 #[path = "watch/stick.rs"]
 mod stick;
 #[path = "watch/ward.rs"]

@@ -1,6 +1,11 @@
 //! The one place that starts an asynchronous runtime.
 
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
 use consign_format::error::{Code, Coded, Failure, codes};
+use rustix::process::{Signal, getpid, kill_process};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The runtime could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -31,4 +36,41 @@ pub(super) fn block_on_threads<T>(work: impl Future<Output = Result<T, Failure>>
         .build()
         .map_err(NoRuntime)?;
     runtime.block_on(work)
+}
+
+/// Whether somebody asked this program to end (SIGTERM, SIGINT). It is heard whenever it is said, also in the middle of
+/// work that must not be left half done: a thread of its own listens.
+pub(super) struct Ending(Receiver<()>);
+
+impl Ending {
+    /// Begins to listen.
+    pub(super) fn heard() -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(NoRuntime)?;
+        let (mut terminate, mut interrupt) = {
+            let _inside = runtime.enter();
+            let listen = |kind| signal(kind).map_err(NoRuntime);
+            (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?)
+        };
+        let (say, asked) = std::sync::mpsc::channel();
+        let listen = async move {
+            for asked in [1, 2] {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                if asked == 1 && say.send(()).is_err() {
+                    return;
+                }
+            }
+            // Whoever does not want to wait for the end of the work gets what a power cut leaves: all of it resumable.
+            let _ = kill_process(getpid(), Signal::KILL);
+        };
+        std::thread::Builder::new().spawn(move || runtime.block_on(listen)).map_err(NoRuntime)?;
+        Ok(Self(asked))
+    }
+
+    /// Waits that long; at once `true` if it is asked meanwhile, or was before.
+    pub(super) fn within(&self, wait: Duration) -> bool {
+        !matches!(self.0.recv_timeout(wait), Err(RecvTimeoutError::Timeout))
+    }
 }

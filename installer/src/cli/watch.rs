@@ -1,24 +1,27 @@
 //! `consign-site watch`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use consign_format::Exit;
 use consign_format::error::{Failure, codes};
 
 use super::bench::{Bench, Converging, Override};
-use super::{Context, gates, runtime};
+use super::runtime::{self, Ending};
+use super::{Context, gates};
 use crate::admit::Ask;
 use crate::config::{SiteConfig, WatchConfig};
-use crate::install_bundle::{Finished, Order, Until, activate_staged, count_refusal, in_order, install_bundle};
-use crate::pick::{LeftAlone, Picking};
+use crate::install_bundle::{Finished, Order, Until, activate_staged, in_order, install_bundle};
+use crate::pick::Picking;
 use crate::receipts::export;
 use crate::site::Site;
 use crate::store::products::ProductState;
-use crate::watch::{Event, Medium, What, is_wanted, media, run_hook};
+use crate::watch::{Event, Medium, What, is_wanted, media};
 use memory::{Again, Memory};
+use telling::left_alone;
 
 mod memory;
+mod telling;
 
 /// Watches for media: what is for this site is verified and staged, and activated when it may be. Runs until it is ended.
 ///
@@ -26,7 +29,12 @@ mod memory;
 /// (a person asks once, with `consign-site activate`; it begins when windows and interlock allow it) or `window` (as soon
 /// as the windows are open). An activation that a power cut ended is gone on with, and what failed is not tried again.
 /// Nothing is written to a medium unless site.toml asks for receipts there. Each event is one line; with --json, one
-/// document.
+/// document. Asked to end, it finishes what it does; asked twice, it is ended as by a power cut, and goes on when it runs
+/// again.
+///
+/// Exit 0 when it was asked to end. With --once: 0 when everything that was here is done with or is not for this site;
+/// the code of the first thing that was refused or failed (22: not healthy in time); 24 when all that is left waits for a
+/// window, the interlock or a hold.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Look once, do what is to be done, and end.
@@ -45,8 +53,10 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
     context.config()?;
     let mut watch = Watch { context, arguments, memory: Memory::default() };
     if arguments.once {
-        return watch.look();
+        watch.look()?;
+        return watch.memory.trouble.map_or(Ok(()), Err);
     }
+    let ending = Ending::heard()?;
     loop {
         match watch.look() {
             // Another run has the site; it is looked again.
@@ -56,23 +66,15 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<(), Fa
             // The same trouble is told once, not every two seconds.
             Err(failure) => {
                 let said = failure.to_string();
-                if watch.memory.trouble.replace(said.clone()) != Some(said) {
+                if watch.memory.said.replace(said.clone()) != Some(said) {
                     watch.tell(&Event::new(What::Refused).because(&failure));
                 }
             }
-            Ok(()) => watch.memory.trouble = None,
+            Ok(()) => watch.memory.said = None,
         }
-        if runtime::block_on(async { Ok(stopped(Duration::from_secs(arguments.interval)).await) })? {
+        if ending.within(Duration::from_secs(arguments.interval)) {
             return Ok(());
         }
-    }
-}
-
-/// Waits; `true` if somebody asks this program to end meanwhile.
-async fn stopped(wait: Duration) -> bool {
-    tokio::select! {
-        () = super::serve::stop() => true,
-        () = tokio::time::sleep(wait) => false,
     }
 }
 
@@ -111,21 +113,23 @@ impl<'a> Watch<'a> {
         let now = self.context.machine.clocks.elapsed();
         if new || now >= self.memory.next || self.arguments.once {
             self.memory.next = now + memory::PATIENCE;
-            if self.activate(&config)? {
+            let activated = self.activate(&config);
+            if std::mem::take(&mut self.memory.receipts) {
                 self.copy_receipts(&config.watch, &here);
             }
+            activated?;
         }
         Ok(())
     }
 
     /// Stages everything on a medium that is for this site. Returns whether that is done with: a cluster or a registry that
     /// does not answer may answer later.
-    fn stage(&self, medium: &Medium) -> Result<bool, Failure> {
+    fn stage(&mut self, medium: &Medium) -> Result<bool, Failure> {
         let (bench, mut site) = self.bench()?;
         let clocks = &self.context.machine.clocks;
         let ask = Ask { require_scan: bench.config.require_scan, ..Ask::default() };
         let order = Order { ask, until: Until::Staged };
-        let (mut picking, mut done) = (Picking::of(&medium.folder)?, true);
+        let (mut picking, mut done, mut events) = (Picking::of(&medium.folder)?, true, Vec::new());
         loop {
             let path = match picking.next(&site, order, clocks) {
                 Ok(Some(path)) => path,
@@ -141,54 +145,40 @@ impl<'a> Watch<'a> {
             done &= !finished.as_ref().is_err_and(away);
             let is_known = matches!(&finished, Ok(Finished::Staged(staged)) if staged.is_current);
             if let Some(event) = self.staged(&site, &path, finished).filter(|_| !is_known) {
-                self.tell(&event);
+                self.log(&event);
+                events.push(event);
             }
         }
-        picking.left(&site, order, clocks).iter().for_each(|left| self.tell(&left_alone(&medium.folder, left)));
+        for left in picking.left(&site, order, clocks) {
+            events.push(left_alone(&medium.folder, &left));
+            self.log(&events[events.len() - 1]);
+        }
+        // The hook may change the site.
+        drop(site);
+        events.iter().for_each(|event| self.run_hook(event));
         Ok(done)
     }
 
-    fn staged(&self, site: &Site, path: &Path, finished: Result<Finished, Failure>) -> Option<Event> {
-        let event = match finished {
-            Ok(Finished::Staged(staged)) => {
-                let event = Event::new(What::Staged).of(&staged.product, &staged.version);
-                Event { why: staged.waits, ..event }
-            }
-            Ok(Finished::Informed(metadata)) if metadata.taken.is_empty() => return None,
-            Ok(Finished::Informed(metadata)) => {
-                Event { why: Some(metadata.taken.join("; ")), ..Event::new(What::Informed) }
-            }
-            Ok(Finished::Installed(_) | Finished::Planned(_)) => return None,
-            Err(failure) if is_for_others(&failure) => Event::new(What::LeftAlone).because(&failure),
-            Err(failure) => {
-                count_refusal(site, &failure);
-                Event::new(What::Refused).because(&failure)
-            }
-        };
-        Some(event.at(path))
-    }
-
-    /// Activates what may be. Returns whether receipts were written.
-    fn activate(&mut self, config: &SiteConfig) -> Result<bool, Failure> {
+    /// Activates what may be, one product after the other; between them others may have the site.
+    fn activate(&mut self, config: &SiteConfig) -> Result<(), Failure> {
         // Looked at without holding the site: mostly there is nothing to do.
         let site = Site::open(self.context.store.clone())?;
         let mut open = Vec::new();
         for product in site.store.products()?.into_iter().filter(|product| is_wanted(product, config.watch.mode)) {
             if self.may_begin(&site, config, &product)? {
-                open.push((product.domain.clone(), product.product.clone()));
+                open.push(product);
             }
         }
-        if open.is_empty() {
-            return Ok(false);
+        for product in in_order(&site.store, open)? {
+            let (bench, mut site) = self.bench()?;
+            // Somebody may have decided otherwise meanwhile.
+            let now = site.store.read_product(&product.domain, &product.product)?;
+            let Some(product) = now.filter(|product| is_wanted(product, bench.config.watch.mode)) else { continue };
+            let event = self.activate_one(&bench, &mut site, product)?;
+            drop(site);
+            self.run_hook(&event);
         }
-        let (bench, mut site) = self.bench()?;
-        let mut wrote = false;
-        let mut products = site.store.products()?;
-        products.retain(|one| open.contains(&(one.domain.clone(), one.product.clone())));
-        for product in in_order(&site.store, products)? {
-            wrote |= self.activate_one(&bench, &mut site, product)?;
-        }
-        Ok(wrote)
+        Ok(())
     }
 
     /// Whether the gates of a product are open, and its last failure is long enough ago. For what it waits is said once.
@@ -201,7 +191,9 @@ impl<'a> Watch<'a> {
         if let Some(closed) = closed {
             if self.memory.waits.insert(name.clone(), closed.to_string()) != Some(closed.to_string()) {
                 let version = product.waiting().map(|release| release.version.clone()).unwrap_or_default();
-                self.tell(&Event::new(What::Waiting).of(name, &version).because(&closed.into()));
+                let failure = closed.into();
+                self.tell(&Event::new(What::Waiting).of(name, &version).because(&failure));
+                self.memory.trouble(failure);
             }
             return Ok(false);
         }
@@ -210,7 +202,7 @@ impl<'a> Watch<'a> {
         Ok(!later || self.arguments.once)
     }
 
-    fn activate_one(&mut self, bench: &Bench<'_>, site: &mut Site, product: ProductState) -> Result<bool, Failure> {
+    fn activate_one(&mut self, bench: &Bench<'_>, site: &mut Site, product: ProductState) -> Result<Event, Failure> {
         let (name, now) = (product.product.clone(), self.context.machine.clocks.elapsed());
         let version = product.waiting().map(|release| release.version.clone()).unwrap_or_default();
         let event = |what: What| Event::new(what).of(&name, &version);
@@ -221,58 +213,43 @@ impl<'a> Watch<'a> {
             activate_staged(site, product, Ask::default(), means, async || bench.connect().await).await
         });
         bench.keep_copy(site, finished.is_ok());
-        self.tell(&match &finished {
+        self.memory.receipts |= site.store.last_receipt_number()? > last;
+        let event = match &finished {
             Ok(_) => event(What::Activated),
             Err(failure) if failure.code() == codes::UNHEALTHY => event(What::Unhealthy).because(failure),
             Err(failure) if failure.code().exit == Exit::Busy => event(What::Waiting).because(failure),
             Err(failure) => event(What::Refused).because(failure),
-        });
+        };
+        self.log(&event);
         match finished {
             Ok(_) => drop(self.memory.products.remove(&name)),
-            Err(_) => {
+            Err(failure) => {
                 let again = Again::after(self.memory.products.get(&name), now);
                 self.memory.products.insert(name, again);
+                self.memory.trouble(failure);
             }
         }
-        Ok(site.store.last_receipt_number()? > last)
+        Ok(event)
     }
 
     /// To the folder of receipts, and to media only where that is asked for and possible.
-    fn copy_receipts(&self, watch: &WatchConfig, here: &[Medium]) {
+    fn copy_receipts(&mut self, watch: &WatchConfig, here: &[Medium]) {
         let on_media = here.iter().filter(|medium| watch.receipts_on_medium && medium.is_writable());
         let folders = on_media.map(|medium| medium.folder.join("consign-receipts"));
         for folder in watch.receipts.iter().cloned().chain(folders) {
             let copied = Site::open(self.context.store.clone()).map_err(Failure::from);
             let copied = copied.and_then(|site| export(&site, &folder));
-            self.tell(&match copied {
-                Ok(_) => Event::new(What::Receipts).at(&folder),
-                Err(failure) => Event::new(What::Refused).at(&folder).because(&failure),
-            });
+            match copied {
+                Ok(_) => self.tell(&Event::new(What::Receipts).at(&folder)),
+                Err(failure) => {
+                    self.tell(&Event::new(What::Refused).at(&folder).because(&failure));
+                    self.memory.trouble(failure);
+                }
+            }
         }
     }
 
     fn bench(&self) -> Result<(Bench<'a>, Site), Failure> {
         Bench::open(self.context, &self.arguments.converging, &Override::default())
     }
-
-    /// Logs an event and tells the hook. A hook that fails is logged, too.
-    fn tell(&self, event: &Event) {
-        self.context.terminal.result(event, event.in_words());
-        let hook = self.context.config().map(|config| config.watch.hook).unwrap_or_default();
-        let told = runtime::block_on(async { Ok(run_hook(&hook, event).await) });
-        if let Ok(Err(error)) = told {
-            self.context.terminal.warn(error);
-        }
-    }
-}
-
-fn left_alone(folder: &Path, left: &LeftAlone) -> Event {
-    let event = Event::new(What::LeftAlone).at(folder.join(&left.file));
-    Event { code: Some(left.code.name), why: Some(left.why.clone()), ..event }
-}
-
-/// Not for this site, or nothing new to it: no reason to worry anybody.
-fn is_for_others(failure: &Failure) -> bool {
-    let same = [codes::FAILED_BEFORE, codes::OLDER_RELEASE].contains(&failure.code());
-    same || failure.code().exit == Exit::NotForSite
 }

@@ -1,8 +1,14 @@
 //! `[watch]` of site.toml: what `consign-site watch` does with a medium that appears.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use super::gates::Length;
+
+/// How long a hook may take where nothing is said.
+const HOOK: Duration = Duration::from_secs(60);
 
 /// Where media appear, and how far is gone by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +26,9 @@ pub struct WatchConfig {
     /// Run after everything that happened, with the event as JSON on its standard input.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hook: Vec<String>,
+    /// How long it may take; a minute where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook_timeout: Option<Length>,
 }
 
 /// How far `consign-site watch` goes by itself.
@@ -39,7 +48,7 @@ impl Default for WatchConfig {
     fn default() -> Self {
         let folders = ["/run/consign/media", "/media", "/run/media", "/mnt"].map(PathBuf::from).to_vec();
         let (mode, receipts, receipts_on_medium, hook) = (WatchMode::default(), None, false, Vec::new());
-        WatchConfig { mode, folders, receipts, receipts_on_medium, hook }
+        WatchConfig { mode, folders, receipts, receipts_on_medium, hook, hook_timeout: None }
     }
 }
 
@@ -51,6 +60,11 @@ impl WatchConfig {
             return self.folders.clone();
         }
         usual.iter().map(|folder| root.join(folder.strip_prefix("/").unwrap_or(folder))).collect()
+    }
+
+    /// A hook that takes longer is ended.
+    pub fn hook_limit(&self) -> Duration {
+        self.hook_timeout.map_or(HOOK, |length| length.0.unsigned_abs())
     }
 
     pub(crate) fn is_default(&self) -> bool {

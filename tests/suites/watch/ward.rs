@@ -18,25 +18,41 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub(crate) struct Ward {
     pub(crate) site: Site,
     pub(crate) cluster: Cluster,
+    config: String,
 }
 
 impl Ward {
     /// An enrolled site; `watch` stands in its site.toml.
     pub(crate) fn new(desk: &Desk, watch: &str) -> Self {
         let site = Site::enrolled(&desk.trust());
-        let ward = Self { site, cluster: Cluster::start() };
-        std::fs::create_dir_all(ward.slot()).unwrap();
-        let file = ward.site.root().join("etc/consign/site.toml");
+        let file = site.root().join("etc/consign/site.toml");
         let text = std::fs::read_to_string(&file).unwrap();
-        let sticks = ward.site.root().join("sticks");
-        let watch = format!("{text}\n[watch]\nfolders = ['{}']\n{watch}\n", sticks.display());
-        std::fs::write(file, watch).unwrap();
+        let sticks = site.root().join("sticks");
+        let config = format!("{text}\n[watch]\nfolders = ['{}']\n{watch}\n", sticks.display());
+        let ward = Self { site, cluster: Cluster::start(), config };
+        std::fs::create_dir_all(ward.slot()).unwrap();
+        ward.configure("");
         ward
+    }
+
+    /// More for its site.toml, after the table `watch`, instead of what was said so before.
+    pub(crate) fn configure(&self, more: &str) {
+        std::fs::write(self.site.root().join("etc/consign/site.toml"), format!("{}{more}\n", self.config)).unwrap();
     }
 
     /// Where a stick is mounted.
     pub(crate) fn slot(&self) -> PathBuf {
         self.site.root().join("sticks/one")
+    }
+
+    /// Copies a bundle into a folder that is watched: no stick, but a medium as well. Returns where it lies.
+    pub(crate) fn put(&self, bundle: &Path) -> PathBuf {
+        let folder = self.site.root().join("sticks");
+        let draft = folder.join("draft");
+        std::fs::copy(bundle, &draft).unwrap();
+        let place = folder.join(bundle.file_name().unwrap());
+        std::fs::rename(draft, &place).unwrap();
+        place
     }
 
     /// A command of the site that needs the cluster.

@@ -4,14 +4,6 @@ use consign_tests::desk::Desk;
 
 use crate::ward::Ward;
 
-/// A plain folder is watched as well; bundles are copied into it.
-fn put(ward: &Ward, bundle: &std::path::Path) {
-    let folder = ward.site.root().join("sticks");
-    let draft = folder.join("draft");
-    std::fs::copy(bundle, &draft).unwrap();
-    std::fs::rename(draft, folder.join(bundle.file_name().unwrap())).unwrap();
-}
-
 #[test]
 fn a_person_asks_once_and_the_rest_goes_by_itself() {
     if !Desk::is_possible() {
@@ -19,7 +11,7 @@ fn a_person_asks_once_and_the_rest_goes_by_itself() {
     }
     let desk = Desk::sample();
     let ward = Ward::new(&desk, "mode = 'confirm'");
-    put(&ward, &desk.build());
+    ward.put(&desk.build());
     let watch = ward.watch();
     watch.says("staged", "2026.11.0");
     watch.is_silent(3);
@@ -40,7 +32,7 @@ fn what_is_only_staged_stays_so_whatever_opens() {
     let desk = Desk::sample();
     let ward = Ward::new(&desk, "mode = 'stage'");
     let bundle = desk.build();
-    put(&ward, &bundle);
+    ward.put(&bundle);
     let once = ward.command(["watch", "--once", "--json"]).succeeds().json();
     assert_eq!((&once["event"], &once["version"]), (&"staged".into(), &"2026.11.0".into()));
     let watch = ward.watch();

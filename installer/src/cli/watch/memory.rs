@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use consign_format::Name;
+use consign_format::error::Failure;
+use consign_format::{Exit, Name};
 
 use crate::watch::Seen;
 
@@ -22,13 +23,28 @@ pub(super) struct Memory {
     pub(super) done: BTreeMap<PathBuf, Seen>,
     /// For what a product waits, as it was said last.
     pub(super) waits: BTreeMap<Name, String>,
-    /// What kept the last look from being made.
-    pub(super) trouble: Option<String>,
+    /// What kept the last look from being made, as it was said.
+    pub(super) said: Option<String>,
+    /// What went wrong first; what only waits counts where nothing did.
+    pub(super) trouble: Option<Failure>,
+    /// Whether receipts were written that have not been copied.
+    pub(super) receipts: bool,
     /// When the gates are looked at next.
     pub(super) next: Duration,
     /// What failed, and when it is tried again.
     pub(super) products: BTreeMap<Name, Again>,
     pub(super) media: BTreeMap<PathBuf, Again>,
+}
+
+impl Memory {
+    /// Keeps what went wrong, for the exit code of a single look.
+    pub(super) fn trouble(&mut self, failure: Failure) {
+        let only_waits = |failure: &Failure| failure.code().exit == Exit::Busy;
+        let replaces = |kept: &Failure| only_waits(kept) && !only_waits(&failure);
+        if self.trouble.as_ref().is_none_or(replaces) {
+            self.trouble = Some(failure);
+        }
+    }
 }
 
 /// A pause that grows with every failure.
