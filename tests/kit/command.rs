@@ -119,6 +119,11 @@ impl Invocation {
     pub fn run(&self) -> Outcome {
         let mut command = self.command();
         let said = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+        self.ended(&said)
+    }
+
+    /// How it ended, for tests that started [`Self::command`] themselves.
+    pub fn ended(&self, said: &std::process::Output) -> Outcome {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut shown = format!("$ {}", self.program.file_name().unwrap_or_default().display());
         for argument in &self.arguments {
