@@ -43,6 +43,7 @@ pub mod products;
 pub mod receipts;
 pub mod releases;
 pub mod repositories;
+pub mod reserve;
 pub mod state_file;
 pub mod units;
 

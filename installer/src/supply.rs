@@ -16,6 +16,17 @@ use consign_terminal::bytes;
 const PER_FILE: u64 = 8192;
 /// Kept free for state, journal and receipts.
 const RESERVE: u64 = 4 << 20;
+/// The files of state, journal and receipts.
+const RESERVE_FILES: u64 = 32;
+
+/// What a file system may still take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Free {
+    /// Bytes.
+    pub bytes: u64,
+    /// Files; `None` where it makes inodes as it needs them.
+    pub files: Option<u64>,
+}
 
 /// What is to be loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +58,16 @@ pub enum SupplyError {
         /// Where.
         path: PathBuf,
     },
+    /// There are no inodes for so many files.
+    #[error("loading needs {need} more files under {}, and the file system has room for {free} (inodes)", path.display())]
+    NoFiles {
+        /// Files needed.
+        need: u64,
+        /// Files that can still be made.
+        free: u64,
+        /// Where.
+        path: PathBuf,
+    },
     /// The file system cannot be asked.
     #[error("cannot ask how much room there is under {}", path.display())]
     Unknown {
@@ -64,7 +85,7 @@ impl Coded for SupplyError {
     fn code(&self) -> Code {
         match self {
             SupplyError::BaseMissing { .. } => codes::BASE_MISSING,
-            SupplyError::NoRoom { .. } => codes::NO_ROOM,
+            SupplyError::NoRoom { .. } | SupplyError::NoFiles { .. } => codes::NO_ROOM,
             SupplyError::Unknown { .. } => codes::IO,
             SupplyError::Blob(error) => error.code(),
         }
@@ -74,6 +95,9 @@ impl Coded for SupplyError {
         match self {
             SupplyError::BaseMissing { .. } => Some("bring a full bundle of this release".to_owned()),
             SupplyError::NoRoom { .. } => Some("make room on that disk and run again; nothing was copied".to_owned()),
+            SupplyError::NoFiles { .. } => {
+                Some("remove files from that disk (`df -i` counts them) and run again; nothing was copied".to_owned())
+            }
             SupplyError::Unknown { .. } => None,
             SupplyError::Blob(error) => error.hint(),
         }
@@ -128,20 +152,28 @@ fn carried(carriage: &Carriage) -> BTreeSet<Digest> {
 }
 
 /// Demands room for what is to be loaded, all of it, before anything is copied.
-pub fn check_room(supply: &Supply, path: &Path, free: u64) -> Result<(), SupplyError> {
-    let files = (supply.wanted.len() as u64).saturating_mul(PER_FILE);
-    let need = supply.bytes.min(canonical::MAX_INTEGER) + files + RESERVE;
-    if supply.wanted.is_empty() || need <= free {
+pub fn check_room(supply: &Supply, path: &Path, free: Free) -> Result<(), SupplyError> {
+    if supply.wanted.is_empty() {
         return Ok(());
     }
-    Err(SupplyError::NoRoom { need, free, path: path.to_owned() })
+    let blobs = supply.wanted.len() as u64;
+    let need = supply.bytes.min(canonical::MAX_INTEGER) + blobs.saturating_mul(PER_FILE) + RESERVE;
+    if need > free.bytes {
+        return Err(SupplyError::NoRoom { need, free: free.bytes, path: path.to_owned() });
+    }
+    let need = blobs + RESERVE_FILES;
+    match free.files.filter(|free| need > *free) {
+        Some(free) => Err(SupplyError::NoFiles { need, free, path: path.to_owned() }),
+        None => Ok(()),
+    }
 }
 
-/// Asks the file system how many bytes a program without privileges may still write.
-pub fn free_room(path: &Path) -> Result<u64, SupplyError> {
+/// Asks the file system what a program without privileges may still write.
+pub fn free_room(path: &Path) -> Result<Free, SupplyError> {
     let stat = rustix::fs::statvfs(path)
         .map_err(|error| SupplyError::Unknown { path: path.to_owned(), source: error.into() })?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    let files = (stat.f_files > 0).then_some(stat.f_favail);
+    Ok(Free { bytes: stat.f_bavail.saturating_mul(stat.f_frsize), files })
 }
 
 #[cfg(test)]
@@ -152,12 +184,17 @@ mod tests {
     fn room_is_needed_for_what_is_loaded_and_for_nothing_else() {
         let path = Path::new("/x");
         let nothing = Supply::default();
-        assert!(check_room(&nothing, path, 0).is_ok(), "a bundle that is here already needs no room");
+        let free = |bytes, files| Free { bytes, files };
+        assert!(check_room(&nothing, path, free(0, Some(0))).is_ok(), "a bundle that is here already needs no room");
         let some = Supply { wanted: BTreeSet::from([Digest::of(b"a")]), bytes: 1000 };
         let need = 1000 + PER_FILE + RESERVE;
-        assert!(check_room(&some, path, need).is_ok());
-        let refused = check_room(&some, path, need - 1).unwrap_err();
+        assert!(check_room(&some, path, free(need, None)).is_ok());
+        let refused = check_room(&some, path, free(need - 1, None)).unwrap_err();
         assert_eq!(refused.code(), codes::NO_ROOM);
         assert!(matches!(refused, SupplyError::NoRoom { need: n, free, .. } if n == need && free == need - 1));
+        assert!(check_room(&some, path, free(need, Some(1 + RESERVE_FILES))).is_ok());
+        let refused = check_room(&some, path, free(need, Some(RESERVE_FILES))).unwrap_err();
+        assert_eq!(refused.code(), codes::NO_ROOM);
+        assert!(matches!(refused, SupplyError::NoFiles { need: 33, free: 32, .. }));
     }
 }

@@ -133,6 +133,11 @@ fn site() -> Vec<Failure> {
         StoreError::Damaged { path: dir().join("trust/site"), reason: "its checksum does not hold".into() }.into(),
         StoreError::Missing { path: dir().join("products/dev/demo") }.into(),
         StoreError::Busy { dir: dir() }.into(),
+        StoreError::NoReserve {
+            what: "256 KiB in 8 files under /var/lib/consign, and 4 KiB in 900 files are free".into(),
+            source: std::io::Error::from_raw_os_error(28),
+        }
+        .into(),
         ConfigError::Text { path: path("/etc/consign/site.toml") }.into(),
         ServeError::HalfCertificate.into(),
         ServeError::NoFile { path: path("/etc/consign/registry-users") }.into(),
@@ -198,6 +203,7 @@ fn loading() -> Vec<Failure> {
     vec![
         SupplyError::BaseMissing { count: 3, first: digest() }.into(),
         SupplyError::NoRoom { need: 2_000, free: 1_000, path: path("/var/lib/consign") }.into(),
+        SupplyError::NoFiles { need: 40, free: 12, path: path("/var/lib/consign") }.into(),
         LoadError::Archive(ArchiveError::Truncated { offset: 512, member: "index.json".into() }).into(),
         LoadError::Archive(ArchiveError::VolumeMissing { member: "index.json".into(), missing: missing() }).into(),
         LoadError::Archive(ArchiveError::InVolume {

@@ -116,7 +116,10 @@ impl Coded for DurableError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            DurableError::NoRoom { .. } => Some("make room on that disk and run again".to_owned()),
+            DurableError::NoRoom { .. } => Some(
+                "make room on that disk (`df` says how many bytes are free, `df -i` how many files) and run again"
+                    .to_owned(),
+            ),
             DurableError::Unsafe { path, .. } => {
                 Some(format!("find out who put {} there; remove it only when you know", path.display()))
             }

@@ -129,7 +129,11 @@ impl Invocation {
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let child = child.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
         tell(child.id());
-        let said = child.wait_with_output().expect("our own child");
+        self.ended(&child.wait_with_output().expect("our own child"))
+    }
+
+    /// How it ended, for tests that started [`Self::command`] themselves.
+    pub fn ended(&self, said: &std::process::Output) -> Outcome {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut shown = format!("$ {}", self.program.file_name().unwrap_or_default().display());
         for argument in &self.arguments {

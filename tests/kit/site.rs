@@ -42,7 +42,16 @@ impl Site {
 
     /// Another site, the same to the byte.
     pub fn copy(&self) -> Self {
-        let copy = Self::bare();
+        self.copied(Self::bare())
+    }
+
+    /// The same on another file system: below a folder that is there.
+    pub fn copy_into(&self, folder: &Path) -> Self {
+        let folder = tempfile::Builder::new().prefix("site-").tempdir_in(folder).expect("a folder to make one in");
+        self.copied(Self { root: folder.path().to_owned(), _folder: Some(folder) })
+    }
+
+    fn copied(&self, copy: Self) -> Self {
         run(std::process::Command::new("cp").arg("-a").arg(self.root.join(".")).arg(&copy.root));
         copy
     }

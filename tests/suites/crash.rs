@@ -15,6 +15,8 @@
 
 #[path = "crash/calls.rs"]
 mod calls;
+#[path = "crash/full.rs"]
+mod full;
 #[path = "crash/ground.rs"]
 mod ground;
 #[path = "crash/heads.rs"]

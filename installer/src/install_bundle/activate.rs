@@ -45,7 +45,9 @@ pub(super) async fn activate<H: Handoff>(
     if let Err(failure) = placing::place(run, files) {
         return Err(take_back(run, &before, failure).await);
     }
-    run.steps.begin("apply")?;
+    if let Err(error) = run.steps.begin("apply") {
+        return Err(take_back(run, &before, error.into()).await);
+    }
     let between = Between::of(run);
     let changes = match handoff.apply(desired, &policy, &between, &mut tell).await {
         Ok(changes) => changes,
@@ -58,7 +60,7 @@ pub(super) async fn activate<H: Handoff>(
         }
     };
     run.steps.end()?;
-    run.steps.begin("health")?;
+    run.steps.begin_end("health")?;
     let timeout = Duration::from_secs(run.manifest.rollout.health_timeout);
     let health = match handoff.await_healthy(desired, timeout, &mut tell).await {
         Ok(health) => health,
@@ -106,7 +108,7 @@ async fn pass_gates(run: &mut Run<'_>) -> Result<(), Failure> {
         run.steps.waits(&closed.to_string())?;
         if let Some(staged) = &mut run.product.staged {
             staged.agreed = true;
-            run.write_product()?;
+            run.record(|run| run.write_product())?;
         }
         return Err(closed.into());
     }
@@ -146,19 +148,19 @@ async fn take_back(run: &mut Run<'_>, before: &ProductState, why: Failure) -> Fa
         run.progress.note(&format!("tags in the registry are moved by the next run: {error}"));
     }
     // Where they stay, the release stays current and unconfirmed, and running again goes on from there.
-    if let Err(failure) = placing::bring_back(run, current.as_ref()) {
+    if let Err(failure) = run.record(|run| placing::bring_back(run, current.as_ref())) {
         run.progress.note(&format!("the files before could not be brought back: {failure}"));
         return why;
     }
     run.product = before.clone();
-    match run.write_product() {
+    match run.record(|run| run.write_product()) {
         Ok(()) => why,
-        Err(error) => error.into(),
+        Err(failure) => failure,
     }
 }
 
-/// The cluster went away, and nobody can say how it stands.
-pub(super) const AWAY: [Code; 2] = [codes::CLUSTER_UNREACHABLE, codes::CLUSTER_FORBIDDEN];
+/// The cluster went away, and nobody can say how it stands; or the disk is full. No fault of the release.
+pub(super) const AWAY: [Code; 3] = [codes::CLUSTER_UNREACHABLE, codes::CLUSTER_FORBIDDEN, codes::NO_ROOM];
 /// A gate closed while the release was being applied. What was applied stays, and running again goes on.
 const CLOSED: [Code; 3] = [codes::OUTSIDE_WINDOW, codes::INTERLOCKED, codes::HELD];
 
@@ -197,9 +199,11 @@ async fn stopped<H: Handoff>(
     }
     let reasons = vec![failure.to_string()];
     if AWAY.contains(&failure.code()) {
-        let mut draft = draft(run, Outcome::Failed, handoff.name(), &changes, &HealthReport::default());
-        draft.reasons = reasons;
-        issue(run.site, draft, run.clocks)?;
+        run.record(|run| {
+            let mut draft = draft(run, Outcome::Failed, handoff.name(), &changes, &HealthReport::default());
+            draft.reasons = reasons.clone();
+            issue(run.site, draft, run.clocks)
+        })?;
         return Err(failure);
     }
     let trouble = Trouble { reasons, changes, health: HealthReport::default(), already_current };
@@ -214,13 +218,15 @@ fn settle(
     health: HealthReport,
     already_current: bool,
 ) -> Result<Finished, Failure> {
-    run.steps.begin("confirm")?;
-    let draft = draft(run, Outcome::Applied, handoff, &changes, &health);
-    let receipt = issue(run.site, draft, run.clocks)?;
+    run.steps.begin_end("confirm")?;
+    let receipt = run.record(|run| {
+        let draft = draft(run, Outcome::Applied, handoff, &changes, &health);
+        issue(run.site, draft, run.clocks)
+    })?;
     run.product.confirm();
-    run.write_product()?;
+    run.record(|run| run.write_product())?;
     let counter = Counter { sequence: run.release.sequence, release: run.release.digest };
-    run.site.commit_applied(&run.domain, &run.product.product, counter)?;
+    run.record(|run| run.site.commit_applied(&run.domain, &run.product.product, counter.clone()))?;
     run.steps.end()?;
     run.progress.done();
     Ok(Finished::Installed(Installed {
@@ -237,7 +243,7 @@ fn settle(
         changes,
         files: run.files.clone(),
         health,
-        warnings: run.warnings.clone(),
+        warnings: run.told(),
         receipt: receipt.receipt.n,
     }))
 }
@@ -278,7 +284,7 @@ pub(super) fn draft(
     draft.objects = objects_of(changes);
     draft.health = health_of(health);
     draft.bytes = run.bytes.clone();
-    draft.warnings = run.warnings.clone();
+    draft.warnings = run.told();
     draft.kept = kept_of(changes);
     draft
 }

@@ -123,12 +123,14 @@ fn going_back(run: &Run<'_>, trouble: &Trouble) -> Result<Option<ReleaseRef>, Op
 fn halt(run: &mut Run<'_>, handoff: &'static str, trouble: Trouble, why: Option<&str>) -> Result<Unsettled, Failure> {
     let mut reasons = trouble.reasons;
     reasons.extend(why.map(str::to_owned));
-    let mut draft = draft(run, Outcome::Halted, handoff, &trouble.changes, &trouble.health);
-    draft.reasons = reasons.clone();
-    issue(run.site, draft, run.clocks)?;
+    run.record(|run| {
+        let mut draft = draft(run, Outcome::Halted, handoff, &trouble.changes, &trouble.health);
+        draft.reasons = reasons.clone();
+        issue(run.site, draft, run.clocks)
+    })?;
     if !trouble.already_current {
         run.product.halt();
-        run.write_product()?;
+        run.record(|run| run.write_product())?;
     }
     run.progress.done();
     Ok(Unsettled::Halted { product: run.product.product.clone(), version: run.release.version.clone(), reasons })
@@ -150,9 +152,9 @@ pub(super) async fn go_back<H: Handoff>(
     returning: Returning,
     health: &HealthReport,
 ) -> Result<Returned, Failure> {
-    run.steps.begin("rollback")?;
+    run.steps.begin_end("rollback")?;
     run.product.turn_back(returning.clone());
-    run.write_product()?;
+    run.record(|run| run.write_product())?;
     let previous = run.product.previous.clone();
     // Before anything is applied: what is pulled by tag must be the release before, too.
     if let Some(previous) = &previous
@@ -163,7 +165,7 @@ pub(super) async fn go_back<H: Handoff>(
     }
     let (wanted, timeout) = before(run, previous.as_ref())?;
     let policy = policy(&run.manifest, &run.site.apply);
-    let back = match bring_back(run, previous.as_ref()) {
+    let back = match run.record(|run| bring_back(run, previous.as_ref())) {
         Ok(()) => handoff.rollback(&wanted, &policy, timeout, &mut teller(run.progress)).await,
         Err(failure) => Err(Stopped { failure, changes: ChangeSet::default() }),
     };
@@ -186,15 +188,17 @@ fn settle_back(
     }
     let Returning { reasons, by_hand } = returning;
     let (product, version) = (run.product.product.clone(), run.release.version.clone());
-    let mut draft = draft(run, Outcome::RolledBack, handoff, &back.changes, &back.health);
-    if by_hand {
-        (draft.action, draft.outcome) = (Action::Rollback, Outcome::Applied);
-    }
-    draft.reasons = reasons.clone();
-    draft.now_current = previous.as_ref().map(|previous| release_of(&product, previous));
-    issue(run.site, draft, run.clocks)?;
+    run.record(|run| {
+        let mut draft = draft(run, Outcome::RolledBack, handoff, &back.changes, &back.health);
+        if by_hand {
+            (draft.action, draft.outcome) = (Action::Rollback, Outcome::Applied);
+        }
+        draft.reasons = reasons.clone();
+        draft.now_current = previous.as_ref().map(|previous| release_of(&product, previous));
+        issue(run.site, draft, run.clocks)
+    })?;
     run.product.rollback();
-    run.write_product()?;
+    run.record(|run| run.write_product())?;
     run.progress.done();
     let to = previous.map(|previous| previous.version);
     Ok(Returned::Back(Unsettled::RolledBack { product, version, to, reasons }))
@@ -214,12 +218,14 @@ fn stuck(
     }
     let Returning { mut reasons, by_hand } = returning;
     reasons.push(format!("going back failed: {}", stopped.failure));
-    let mut draft = draft(run, Outcome::Failed, handoff, &stopped.changes, health);
-    draft.action = if by_hand { Action::Rollback } else { Action::Activate };
-    draft.reasons = reasons.clone();
-    issue(run.site, draft, run.clocks)?;
+    run.record(|run| {
+        let mut draft = draft(run, Outcome::Failed, handoff, &stopped.changes, health);
+        draft.action = if by_hand { Action::Rollback } else { Action::Activate };
+        draft.reasons = reasons.clone();
+        issue(run.site, draft, run.clocks)
+    })?;
     run.product.halt();
-    run.write_product()?;
+    run.record(|run| run.write_product())?;
     let (product, version) = (run.product.product.clone(), run.release.version.clone());
     Ok(Returned::Stuck(Unsettled::Stuck { product, version, reasons }))
 }

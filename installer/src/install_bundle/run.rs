@@ -2,6 +2,7 @@
 //! one that was staged before.
 
 use consign_format::Name;
+use consign_format::error::{Failure, codes};
 use consign_format::receipt::ByteCounts;
 use consign_format::release::ReleaseManifest;
 use consign_terminal::Progress;
@@ -77,6 +78,25 @@ impl<'a> Run<'a> {
     /// Puts the product's state on the disk.
     pub(super) fn write_product(&self) -> Result<(), StoreError> {
         self.site.store.write_product(&self.product)
+    }
+
+    /// Writes down how something ended. Where the disk is full, once more with the room that was set aside for that.
+    pub(super) fn record<T, E: Into<Failure>>(
+        &mut self,
+        mut write: impl FnMut(&mut Self) -> Result<T, E>,
+    ) -> Result<T, Failure> {
+        match write(self).map_err(Into::into) {
+            Err(failure) if failure.code() == codes::NO_ROOM && self.steps.make_room() => {
+                write(self).map_err(Into::into)
+            }
+            done => done,
+        }
+    }
+
+    /// What somebody should look at.
+    pub(super) fn told(&self) -> Vec<String> {
+        let full = "the disk of the site's store ran full: make room there before the next run".to_owned();
+        self.warnings.iter().cloned().chain(self.steps.ran_full().then_some(full)).collect()
     }
 
     /// Lets the images' tags in the registry stand for what a release has under them; nothing to do where the site

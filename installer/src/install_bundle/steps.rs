@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use consign_format::error::{Coded, codes};
 use consign_format::receipt::Phase;
 use consign_format::{Digest, Name};
 
 use crate::clock::Clocks;
 use crate::store::journal::{Entry, Journal, Mark};
+use crate::store::reserve::Reserve;
 use crate::store::{Store, StoreError};
 
 /// A phase under way.
@@ -30,6 +32,8 @@ impl Timer {
 /// The steps of one run, in order, one at a time.
 pub(super) struct Steps<'a> {
     journal: Journal,
+    reserve: Reserve,
+    ran_full: bool,
     clocks: &'a Clocks,
     product: Name,
     release: Digest,
@@ -39,14 +43,34 @@ pub(super) struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     pub(super) fn new(store: &Store, product: Name, release: Digest, clocks: &'a Clocks) -> Result<Self, StoreError> {
-        Ok(Steps { journal: Journal::open(store)?, clocks, product, release, open: None, phases: Vec::new() })
+        let (reserve, journal) = (Reserve::set_aside(store)?, Journal::open(store)?);
+        let (ran_full, open, phases) = (false, None, Vec::new());
+        Ok(Steps { journal, reserve, ran_full, clocks, product, release, open, phases })
     }
 
-    /// Begins a step; it is on the disk before the step does anything.
+    /// Begins a step; it is on the disk before the step does anything. On a full disk nothing is begun.
     pub(super) fn begin(&mut self, step: &str) -> Result<(), StoreError> {
         self.write(step, Mark::Begin, None)?;
         self.open = Some(Timer::start(step, self.clocks));
         Ok(())
+    }
+
+    /// Begins a step that what was begun before is brought to its end with; on a full disk, with what was set aside.
+    pub(super) fn begin_end(&mut self, step: &str) -> Result<(), StoreError> {
+        self.write_in_any_case(step, Mark::Begin, None)?;
+        self.open = Some(Timer::start(step, self.clocks));
+        Ok(())
+    }
+
+    /// Gives back the room that was set aside, because the disk is full; whether there was any left.
+    pub(super) fn make_room(&mut self) -> bool {
+        self.ran_full = true;
+        self.reserve.give_back()
+    }
+
+    /// Whether the disk ran full on the way.
+    pub(super) fn ran_full(&self) -> bool {
+        self.ran_full
     }
 
     /// Ends the step under way.
@@ -61,7 +85,7 @@ impl<'a> Steps<'a> {
 
     /// The next step may not begin, for this reason.
     pub(super) fn waits(&mut self, why: &str) -> Result<(), StoreError> {
-        self.write("gates", Mark::Failed, Some(why.to_owned()))
+        self.write_in_any_case("gates", Mark::Failed, Some(why.to_owned()))
     }
 
     /// Adds a phase that was timed elsewhere.
@@ -76,9 +100,16 @@ impl<'a> Steps<'a> {
 
     fn close(&mut self, mark: Mark, note: Option<String>) -> Result<(), StoreError> {
         let Some(timer) = self.open.take() else { return Ok(()) };
-        self.write(&timer.name.clone(), mark, note)?;
+        self.write_in_any_case(&timer.name.clone(), mark, note)?;
         self.phases.push(timer.stop(self.clocks));
         Ok(())
+    }
+
+    fn write_in_any_case(&mut self, step: &str, mark: Mark, note: Option<String>) -> Result<(), StoreError> {
+        match self.write(step, mark, note.clone()) {
+            Err(error) if error.code() == codes::NO_ROOM && self.make_room() => self.write(step, mark, note),
+            done => done,
+        }
     }
 
     fn write(&mut self, step: &str, mark: Mark, note: Option<String>) -> Result<(), StoreError> {

@@ -35,6 +35,14 @@ pub enum StoreError {
         /// The store.
         dir: PathBuf,
     },
+    /// There is no room for what every run has to write down.
+    #[error("a run needs {what}, for its journal and its receipt")]
+    NoReserve {
+        /// What it needs, where, and what there is.
+        what: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// Something this program made itself cannot be written down.
     #[error("cannot write {} down", path.display())]
     Unwritable {
@@ -58,6 +66,7 @@ impl Coded for StoreError {
             StoreError::Blob(error) => error.code(),
             StoreError::Damaged { .. } | StoreError::Missing { .. } => codes::STATE_DAMAGED,
             StoreError::Busy { .. } => codes::BUSY,
+            StoreError::NoReserve { .. } => codes::NO_ROOM,
             StoreError::Unwritable { .. } => codes::IO,
         }
     }
@@ -70,6 +79,7 @@ impl Coded for StoreError {
                 "run consign-site enrol --recover; what a site remembers is never taken for a fresh start".to_owned(),
             ),
             StoreError::Busy { .. } => Some("wait until it has ended, then run again".to_owned()),
+            StoreError::NoReserve { .. } => Some("make room on that disk and run again; nothing was begun".to_owned()),
             StoreError::Unwritable { .. } => None,
         }
     }

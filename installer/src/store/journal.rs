@@ -84,8 +84,15 @@ impl Journal {
         let unwritable = |source| StoreError::Unwritable { path: self.path.clone(), source };
         let mut line = serde_json::to_vec(entry).map_err(unwritable)?;
         line.push(b'\n');
+        let io = |source| DurableError::io(Step::Write, &self.path, source);
+        let length = self.file.metadata().map_err(io)?.len();
         let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
-        Ok(written.map_err(|source| DurableError::io(Step::Write, &self.path, source))?)
+        // What a full disk left of the line must not become the beginning of the next; if this fails too, the next run
+        // cuts it off.
+        written.map_err(|source| {
+            let _ = self.file.set_len(length);
+            io(source).into()
+        })
     }
 }
 

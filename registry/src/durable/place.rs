@@ -59,6 +59,13 @@ impl Folder {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    /// How many files may still be made on the file system of this folder; `None` where it makes inodes as it needs them.
+    pub fn free_files(&self) -> Result<Option<u64>, DurableError> {
+        let stat = rustix::fs::fstatvfs(self.handle.as_fd())
+            .map_err(|errno| DurableError::io(Step::Read, &self.path, errno))?;
+        Ok((stat.f_files > 0).then_some(stat.f_favail))
+    }
+
     /// Asks whether names may be made here: not on a file system that is read-only, nor in a folder that is immutable or
     /// another's.
     pub fn check_writable(&self) -> Result<(), DurableError> {
