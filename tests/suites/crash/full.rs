@@ -21,13 +21,15 @@ mod disk;
 mod standing;
 
 use disk::{Disk, Short};
-use standing::{At, Standing};
+use standing::Standing;
 
 /// More waits for the disk than any run has.
 const MANY: usize = 80;
 
 /// Three releases, a site that runs the first, and a small disk to put it on.
 struct Ward {
+    /// Holds the bundles.
+    _desk: Desk,
     /// Runs the first release, and lies elsewhere.
     base: Site,
     cluster: Cluster,
@@ -58,7 +60,7 @@ impl Ward {
         });
         let (base, cluster) = (Site::enrolled(&desk.trust()), Cluster::start());
         base.install(&first).option("--kubeconfig", cluster.kubeconfig()).succeeds();
-        Self { base, cluster, disk: Disk::new(64, 4096), second, third }
+        Self { _desk: desk, base, cluster, disk: Disk::new(512, 8192), second, third }
     }
 
     /// The site on the disk, which has room.
@@ -166,8 +168,8 @@ fn show(table: &[String]) {
     let _ = writeln!(std::io::stderr().lock(), "{}", table.join("\n"));
 }
 
-/// Lets the disk run full at every wait of an install; `each` wait, or only those for the journal.
-fn at_every_wait(what: Short, each: bool) {
+/// Lets the disk run full right after every line of the journal.
+fn at_every_step(what: Short) {
     let ward = Ward::new();
     let mut table = vec![format!(
         "{:<7} {:<6} {:>4} {:<16} {:>14} {:<8} {:<20} {}",
@@ -178,12 +180,15 @@ fn at_every_wait(what: Short, each: bool) {
         for n in 1..MANY {
             let site = ward.site();
             let journal = site.kept().join("journal/journal");
-            let at = if each { At::Any(n) } else { At::File(&journal, n) };
-            let Ok(standing) = Standing::start(ward.install(&site, bundle), &at) else {
-                if name == "well" {
-                    ward.go_back(&site);
+            let standing = match Standing::start(ward.install(&site, bundle), &journal, n) {
+                Ok(standing) => standing,
+                Err(outcome) => {
+                    assert_eq!(outcome.exit, Some(end.0), "{name}, not stopped\n{outcome}");
+                    if name == "well" {
+                        ward.go_back(&site);
+                    }
+                    break;
                 }
-                break;
             };
             waits += 1;
             let step = last_step(&site);
@@ -240,22 +245,22 @@ fn stands(site: &Site) -> String {
 }
 
 #[test]
-fn no_block_is_left_from_any_wait_of_an_install_on() {
+fn no_block_is_left_from_any_step_of_an_install_on() {
     if is_possible() {
-        at_every_wait(Short::Bytes, true);
+        at_every_step(Short::Bytes);
     }
 }
 
 #[test]
 fn no_inode_is_left_from_any_step_of_an_install_on() {
     if is_possible() {
-        at_every_wait(Short::Files, false);
+        at_every_step(Short::Files);
     }
 }
 
 #[test]
 fn not_even_what_was_set_aside_is_left_from_any_step_of_an_install_on() {
     if is_possible() {
-        at_every_wait(Short::Robbed, false);
+        at_every_step(Short::Robbed);
     }
 }

@@ -2,7 +2,6 @@
 //! is kept back for root (`mkfs -m 0`), for the runs that are to find it full are root's.
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -77,12 +76,14 @@ impl Disk {
                 assert_eq!(self.free().1, 0);
             }
             Short::Bytes | Short::Robbed => {
-                let mut filler = File::create(self.place.join("filler")).unwrap();
-                for size in [1 << 20, 4096] {
-                    while self.free().0 >= but + size as u64 && filler.write_all(&vec![7; size]).is_ok() {
-                        filler.sync_all().unwrap();
+                let (filler, mut length) = (File::create(self.place.join("filler")).unwrap(), 0);
+                for size in [16 << 20, 1 << 20, 4096] {
+                    let none = rustix::fs::FallocateFlags::empty();
+                    while self.free().0 >= but + size && rustix::fs::fallocate(&filler, none, length, size).is_ok() {
+                        length += size;
                     }
                 }
+                filler.sync_all().unwrap();
                 assert!(self.free().0 < but + 4096, "{:?} are left", self.free());
             }
         }

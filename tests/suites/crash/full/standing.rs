@@ -1,4 +1,4 @@
-//! A run that stands still right after it has waited for the disk, the nth time, so that something can be done to the disk
+//! A run that stands still right after a line of its journal is on the disk, so that something can be done to the disk
 //! that it stands on; then it goes on. strace stops it, so no clock is in it.
 
 use std::fs;
@@ -13,14 +13,6 @@ use tempfile::NamedTempFile;
 /// How often it is looked whether it stands.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// At which wait it stands.
-pub(crate) enum At<'a> {
-    /// The nth of all.
-    Any(usize),
-    /// The nth for this file.
-    File(&'a Path, usize),
-}
-
 /// A run that stands still.
 pub(crate) struct Standing {
     program: Invocation,
@@ -29,15 +21,12 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// Starts a program and waits until it stands; `Err` if it ended before.
-    pub(crate) fn start(program: Invocation, at: &At<'_>) -> Result<Self, Outcome> {
+    /// Starts a program and waits until it stands, after the nth line of a journal; `Err` if it ended before.
+    pub(crate) fn start(program: Invocation, file: &Path, n: usize) -> Result<Self, Outcome> {
         let trace = NamedTempFile::new().unwrap();
-        let traced = program.under(["strace", "-qq", "-o"]).under([trace.path()]).under(["-e", "trace=fsync,fdatasync"]);
-        let (traced, n) = match at {
-            At::Any(n) => (traced, n),
-            At::File(file, n) => (traced.under(["-P"]).under([file]), n),
-        };
-        let program = traced.under(["-e", &format!("inject=fsync,fdatasync:signal=SIGSTOP:when={n}")]);
+        let traced = program.under(["strace", "-qq", "-o"]).under([trace.path()]);
+        let traced = traced.under(["-e", "trace=fdatasync", "-P"]).under([file]);
+        let program = traced.under(["-e", &format!("inject=fdatasync:signal=SIGSTOP:when={n}")]);
         let mut child = program.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         while !fs::read_to_string(trace.path()).unwrap().contains("stopped by SIGSTOP") {
             if child.try_wait().unwrap().is_some() {
