@@ -29,4 +29,5 @@ pub mod tools;
 pub mod tuf;
 pub mod untouched;
 pub mod volumes;
+pub mod webhook;
 pub mod workshop;

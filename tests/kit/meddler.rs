@@ -29,6 +29,8 @@ pub enum Fate {
     Answer(u16, &'static str),
     /// The connection ends, and nobody hears of it.
     Drop,
+    /// It is not passed on, and nothing is answered until who asked has given up.
+    Silence,
     /// So many bytes of the body are passed on; then both connections end.
     CutBody(usize),
     /// It is passed on, and the answer is lost.
@@ -98,6 +100,7 @@ fn meddle(mut client: TcpStream, shared: &Shared) -> std::io::Result<()> {
             write!(client, "HTTP/1.1 {status} X\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n")
         }
         Fate::Drop => client.shutdown(Shutdown::Both),
+        Fate::Silence => std::io::copy(&mut client, &mut std::io::sink()).map(drop),
         Fate::CutBody(bytes) => {
             let mut upstream = forward(&head, shared)?;
             std::io::copy(&mut (&client).take(bytes as u64), &mut upstream)?;

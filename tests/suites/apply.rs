@@ -36,5 +36,7 @@ mod plan;
 mod recreating;
 #[path = "apply/secrets.rs"]
 mod secrets;
+#[path = "apply/webhooks.rs"]
+mod webhooks;
 #[path = "apply/with_kubectl.rs"]
 mod with_kubectl;

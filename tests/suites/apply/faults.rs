@@ -91,8 +91,9 @@ fn writes_b(asked: &Asked) -> bool {
 async fn what_goes_wrong_on_the_way_is_no_fault_of_the_release_and_the_next_run_finishes() {
     let plain = Plain::start();
     type Rule = fn(&Asked) -> Fate;
-    let faults: [(&str, Rule, usize); 3] = [
+    let faults: [(&str, Rule, usize); 4] = [
         ("erring", |asked| if writes_b(asked) { Fate::Answer(500, "") } else { Fate::Pass }, 1),
+        ("silent", |asked| if writes_b(asked) { Fate::Silence } else { Fate::Pass }, 1),
         ("cutting", |asked| if writes_b(asked) { Fate::Drop } else { Fate::Pass }, 1),
         // The server has written; nobody knows.
         ("losing", |asked| if writes_b(asked) { Fate::LoseAnswer } else { Fate::Pass }, 0),
@@ -117,8 +118,8 @@ async fn what_goes_wrong_on_the_way_is_no_fault_of_the_release_and_the_next_run_
 async fn a_server_that_is_too_busy_is_asked_again() {
     let plain = Plain::start();
     let busy = |asked: &Asked| match writes_b(asked) {
-        // The first two writes find it busy, in both ways that servers say so.
-        true if asked.before < 3 => Fate::Answer(if asked.before == 1 { 429 } else { 503 }, "Retry-After: 1\r\n"),
+        // The first writes find it busy, in all the ways that servers and what stands before them say so.
+        true if asked.before < 4 => Fate::Answer([429, 503, 504][asked.before - 1], "Retry-After: 1\r\n"),
         _ => Fate::Pass,
     };
     let meddler = Meddler::before(&plain.address, busy);
