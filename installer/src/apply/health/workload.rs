@@ -179,12 +179,17 @@ pub(crate) fn trouble(pod: &Value) -> Option<String> {
             ended_badly(&status["lastState"]["terminated"]).or_else(|| ended_badly(&status["state"]["terminated"]));
         if is_bad(reason) {
             let message = waiting["message"].as_str().filter(|text| !text.is_empty());
-            let why = message.or(last.as_deref()).map(|text| format!(": {text}")).unwrap_or_default();
+            // There the kubelet's own words are of how long it waits, and say nothing of why.
+            let why = if reason == CRASHED { last.as_deref().or(message) } else { message.or(last.as_deref()) };
+            let why = why.map(|text| format!(": {text}")).unwrap_or_default();
             return Some(format!("container {name}: {reason}{why}"));
         }
         ended_badly(&status["state"]["terminated"]).map(|how| format!("container {name}: {how}"))
     })
 }
+
+/// The container ended, and is started again after a while.
+const CRASHED: &str = "CrashLoopBackOff";
 
 /// Waiting reasons that do not pass by themselves.
 fn is_bad(reason: &str) -> bool {
@@ -311,6 +316,9 @@ mod tests {
         let status = |state: Value, last: Value| json!({"status": {"containerStatuses": [{"name": "app", "state": state, "lastState": last}]}});
         let crash = json!({"terminated": {"exitCode": 3, "reason": "Error"}});
         let looping = status(json!({"waiting": {"reason": "CrashLoopBackOff"}}), crash.clone());
+        assert_eq!(trouble(&looping).unwrap(), "container app: CrashLoopBackOff: ended with exit code 3 (Error)");
+        let message = "back-off 10s restarting failed container=app pod=web-0_demo(6c0b2b6e)";
+        let looping = status(json!({"waiting": {"reason": "CrashLoopBackOff", "message": message}}), crash.clone());
         assert_eq!(trouble(&looping).unwrap(), "container app: CrashLoopBackOff: ended with exit code 3 (Error)");
         assert_eq!(trouble(&status(crash, json!({}))).unwrap(), "container app: ended with exit code 3 (Error)");
         assert_eq!(trouble(&status(json!({"waiting": {"reason": "ContainerCreating"}}), json!({}))), None);
