@@ -79,13 +79,18 @@ fn of_pod(pod: &Value, warnings: &[Value]) -> Option<String> {
     found.or_else(|| of_events(warnings)).or_else(not_yet).map(|text| shortened(&text))
 }
 
+/// Warnings of the kubelet's about the node's own set-up, said again of every pod for ever: no reason why one is not ready.
+const ASIDE: [&str; 2] = ["MissingClusterDNS", "DNSConfigForming"];
+
 /// The latest warning: `FailedCreate: …`.
 pub fn of_events(warnings: &[Value]) -> Option<String> {
     let when = |event: &&Value| {
         let time = ["lastTimestamp", "eventTime", "firstTimestamp"].iter().find_map(|name| event[name].as_str());
         time.unwrap_or_default().to_owned()
     };
-    let latest = warnings.iter().filter(|event| event["type"] == "Warning").max_by_key(when)?;
+    let tells =
+        |event: &&Value| event["type"] == "Warning" && !ASIDE.contains(&event["reason"].as_str().unwrap_or_default());
+    let latest = warnings.iter().filter(tells).max_by_key(when)?;
     let text = |name: &str| latest[name].as_str().unwrap_or_default();
     Some(shortened(&format!("{}: {}", text("reason"), text("message"))))
 }
@@ -177,6 +182,7 @@ mod tests {
         let events = [
             event("2026-01-01", "Old", "Warning"),
             event("2026-01-03", "Fine", "Normal"),
+            event("2026-01-04", "MissingClusterDNS", "Warning"),
             event("2026-01-02", "Unhealthy", "Warning"),
         ];
         assert_eq!(of_events(&events).unwrap(), "Unhealthy: m");
