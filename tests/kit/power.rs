@@ -110,17 +110,17 @@ impl Disk {
     /// Runs a program until the power goes, or, if that moment does not come, to its end: then how it ended.
     ///
     /// # Panics
-    /// If the power went and the program lived on.
+    /// If it was killed, and not by this.
     pub fn cut(&self, program: &Invocation, cut: Cut) -> Option<Outcome> {
         // It gets nowhere before it is known: whatever it asks of the disk waits.
         let mut mains = self.mains();
         let outcome = program.run_telling(move |process| mains.arm(cut, process));
         let mut mains = self.mains();
         mains.disarm();
-        if !mains.is_off {
+        if outcome.exit.is_some() {
             return Some(outcome);
         }
-        assert_eq!(outcome.exit, None, "the power is off, and it runs on\n{outcome}");
+        assert!(mains.is_off, "something else killed it\n{outcome}");
         None
     }
 

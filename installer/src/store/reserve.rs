@@ -48,8 +48,10 @@ impl Reserve {
     pub fn give_back(&mut self) -> bool {
         let had = !self.files.is_empty();
         self.files.clear();
-        // Only then some file systems hand the blocks out again; where that fails, the next write says so.
-        let _ = self.folder.sync();
+        if had {
+            // Only then some file systems hand the blocks out again; where that fails, the next write says so.
+            let _ = self.folder.sync();
+        }
         had
     }
 
@@ -59,6 +61,13 @@ impl Reserve {
         let free = self.folder.free().map_or_else(|_| "an unknown amount".to_owned(), bytes);
         let files = self.folder.free_files().ok().flatten().map_or(String::new(), |files| format!(" in {files} files"));
         format!("{need} under {}, and {free}{files} are free", self.folder.path().display())
+    }
+}
+
+impl Drop for Reserve {
+    /// To last: after a power cut none of it is found.
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 
