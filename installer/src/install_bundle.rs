@@ -11,6 +11,7 @@ use consign_format::archive::head::{OpenedBundle, VerifiedBundle};
 use consign_format::error::Failure;
 use consign_format::trust::roots::RootChain;
 use consign_format::{Limits, Name};
+use consign_registry::durable::Folder;
 use consign_terminal::{Amount, Progress};
 
 use crate::admit::{Ask, Memory, admit};
@@ -27,7 +28,7 @@ use crate::site_registry::SiteRegistry;
 use crate::site_secrets;
 use crate::store::StoreError;
 use crate::store::products::ProductState;
-use crate::supply::{check_room, free_room, supply};
+use crate::supply::{check_room, supply};
 
 mod activate;
 mod by_hand;
@@ -142,7 +143,7 @@ async fn bring_in<'a, H: Handoff>(
     let admission = admit(&vouched, &memory, order.ask, &effective_now(site, &domain, clocks))?;
     let blobs = site.store.blobs()?;
     let supply = supply(&vouched.release, &vouched.carriage, &blobs, &site.store.held_blobs()?)?;
-    check_room(&supply, site.store.dir(), free_room(site.store.dir())?)?;
+    check_room(&supply, site.store.dir(), Folder::open(site.store.dir())?.free()?)?;
     let files = files::plan(site, &domain, &vouched.release, supply.bytes)?;
     let sealed = site_secrets::find(site, &domain, &vouched.release.secrets)?;
     let handoff = connect().await?;

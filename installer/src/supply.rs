@@ -9,6 +9,7 @@ use consign_format::carriage::{Carriage, Place};
 use consign_format::error::{Code, Coded, codes};
 use consign_format::release::ReleaseManifest;
 use consign_format::{Digest, canonical};
+use consign_registry::durable::Free;
 use consign_registry::{BlobError, BlobFolder};
 use consign_terminal::bytes;
 
@@ -18,15 +19,6 @@ const PER_FILE: u64 = 8192;
 const RESERVE: u64 = 4 << 20;
 /// The files of state, journal and receipts.
 const RESERVE_FILES: u64 = 32;
-
-/// What a file system may still take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Free {
-    /// Bytes.
-    pub bytes: u64,
-    /// Files; `None` where it makes inodes as it needs them.
-    pub files: Option<u64>,
-}
 
 /// What is to be loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,14 +60,6 @@ pub enum SupplyError {
         /// Where.
         path: PathBuf,
     },
-    /// The file system cannot be asked.
-    #[error("cannot ask how much room there is under {}", path.display())]
-    Unknown {
-        /// Where.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
     /// A blob at the site cannot be looked at.
     #[error(transparent)]
     Blob(#[from] BlobError),
@@ -86,7 +70,6 @@ impl Coded for SupplyError {
         match self {
             SupplyError::BaseMissing { .. } => codes::BASE_MISSING,
             SupplyError::NoRoom { .. } | SupplyError::NoFiles { .. } => codes::NO_ROOM,
-            SupplyError::Unknown { .. } => codes::IO,
             SupplyError::Blob(error) => error.code(),
         }
     }
@@ -98,7 +81,6 @@ impl Coded for SupplyError {
             SupplyError::NoFiles { .. } => {
                 Some("remove files from that disk (`df -i` counts them) and run again; nothing was copied".to_owned())
             }
-            SupplyError::Unknown { .. } => None,
             SupplyError::Blob(error) => error.hint(),
         }
     }
@@ -166,14 +148,6 @@ pub fn check_room(supply: &Supply, path: &Path, free: Free) -> Result<(), Supply
         Some(free) => Err(SupplyError::NoFiles { need, free, path: path.to_owned() }),
         None => Ok(()),
     }
-}
-
-/// Asks the file system what a program without privileges may still write.
-pub fn free_room(path: &Path) -> Result<Free, SupplyError> {
-    let stat = rustix::fs::statvfs(path)
-        .map_err(|error| SupplyError::Unknown { path: path.to_owned(), source: error.into() })?;
-    let files = (stat.f_files > 0).then_some(stat.f_favail);
-    Ok(Free { bytes: stat.f_bavail.saturating_mul(stat.f_frsize), files })
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod place;
 
 pub use folder::{Folder, create_dir};
 pub use front::finish_front;
+pub use place::Free;
 
 /// How the temporary files of [`Draft`] begin, so that what a power cut left can be told from what was committed.
 pub const DRAFT_PREFIX: &str = ".draft-";

@@ -58,8 +58,9 @@ impl Reserve {
     /// What is needed, and what there is.
     fn in_words(&self) -> String {
         let need = format!("{} in {FILES} files", bytes((FILE * FILES) as u64));
-        let free = self.folder.free().map_or_else(|_| "an unknown amount".to_owned(), bytes);
-        let files = self.folder.free_files().ok().flatten().map_or(String::new(), |files| format!(" in {files} files"));
+        let Ok(free) = self.folder.free() else { return format!("{need} under {}", self.folder.path().display()) };
+        let files = free.files.map_or(String::new(), |files| format!(" in {files} files"));
+        let free = bytes(free.bytes);
         format!("{need} under {}, and {free}{files} are free", self.folder.path().display())
     }
 }

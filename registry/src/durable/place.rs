@@ -12,6 +12,15 @@ use rustix::io::Errno;
 
 use super::{Draft, DurableError, Folder, Step};
 
+/// What a file system may still take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Free {
+    /// Bytes.
+    pub bytes: u64,
+    /// Files; `None` where it makes inodes as it needs them.
+    pub files: Option<u64>,
+}
+
 impl Folder {
     /// Opens a folder inside this one; `None` if there is none. A link or a file of that name is refused.
     pub fn child(&self, name: &str) -> Result<Option<Self>, DurableError> {
@@ -52,18 +61,12 @@ impl Folder {
         self.handle.metadata().map_err(|source| DurableError::io(Step::Read, &self.path, source))
     }
 
-    /// The bytes that a program without privileges may still write to the file system of this folder.
-    pub fn free(&self) -> Result<u64, DurableError> {
+    /// What a program without privileges may still write to the file system of this folder.
+    pub fn free(&self) -> Result<Free, DurableError> {
         let stat = rustix::fs::fstatvfs(self.handle.as_fd())
             .map_err(|errno| DurableError::io(Step::Read, &self.path, errno))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-    }
-
-    /// How many files may still be made on the file system of this folder; `None` where it makes inodes as it needs them.
-    pub fn free_files(&self) -> Result<Option<u64>, DurableError> {
-        let stat = rustix::fs::fstatvfs(self.handle.as_fd())
-            .map_err(|errno| DurableError::io(Step::Read, &self.path, errno))?;
-        Ok((stat.f_files > 0).then_some(stat.f_favail))
+        let files = (stat.f_files > 0).then_some(stat.f_favail);
+        Ok(Free { bytes: stat.f_bavail.saturating_mul(stat.f_frsize), files })
     }
 
     /// Asks whether names may be made here: not on a file system that is read-only, nor in a folder that is immutable or

@@ -19,6 +19,8 @@ use crate::power::{Rest, power_on};
 
 /// In the folder of what the site keeps.
 const JOURNAL: &str = "journal/journal";
+/// Of a product in `status`.
+const PREVIOUS: &str = "/previous/version";
 /// Steps are milliseconds apart at least; this is how often the journal is looked at.
 const LOOK: Duration = Duration::from_micros(200);
 /// More steps than any run has.
@@ -48,6 +50,19 @@ fn steps(text: &str) -> Vec<String> {
         Some(format!("{} {}", entry["step"].as_str()?, entry["mark"].as_str()?))
     };
     text.lines().filter_map(line).collect()
+}
+
+/// What a person is told: the current version (`!` not confirmed, `<` being taken back), and another at a place of the
+/// product in `status`.
+pub(crate) fn stands(site: &Site, beside: &str) -> String {
+    let product = &site.status()["products"][0];
+    let version = |at: &str| product.pointer(at).and_then(Value::as_str).unwrap_or("-").to_owned();
+    let mark = match (&product["returning"], &product["current"]["confirmed"]) {
+        (Value::Null, Value::Bool(true)) => "",
+        (Value::Null, _) => "!",
+        _ => "<",
+    };
+    format!("{}{mark} {}", version("/current/release/version"), version(beside))
 }
 
 impl Ward {
@@ -96,18 +111,6 @@ impl Ward {
         }
     }
 
-    /// What a person is told: current, previous, staged, failed, by version; whether it is being taken back.
-    fn stands(&self) -> String {
-        let product = &self.site.status()["products"][0];
-        let version = |at: &str| product.pointer(at).and_then(Value::as_str).unwrap_or("-").to_owned();
-        let mark = match (&product["returning"], &product["current"]["confirmed"]) {
-            (Value::Null, Value::Bool(true)) => "",
-            (Value::Null, _) => "!",
-            _ => "<",
-        };
-        format!("{}{mark} {}", version("/current/release/version"), version("/previous/version"))
-    }
-
     /// Runs again to the end, and demands this exit code.
     fn again(&self, bundle: &Path, exit: i32) {
         let outcome = self.install(bundle).run();
@@ -148,10 +151,15 @@ fn at_every_step(disk: Option<Disk>, well: &[Blow], sick: &[Blow]) {
 
     for (line, blow) in (1..MANY).flat_map(|line| well.iter().map(move |blow| (line, *blow))) {
         let Some(step) = ward.struck_at(&second, line, blow) else { break };
-        let after = ward.stands();
+        let after = stands(&ward.site, PREVIOUS);
         ward.again(&second, 0);
         ward.is_sound("2026.11.1");
-        table.push(format!("{:<28} {:<10} {after:<26} {}", format!("{blow} {step}"), "well", ward.stands()));
+        table.push(format!(
+            "{:<28} {:<10} {after:<26} {}",
+            format!("{blow} {step}"),
+            "well",
+            stands(&ward.site, PREVIOUS)
+        ));
         let back = ward.site.invoke(["rollback", "lumen", "--reason", "once more"]);
         back.option("--kubeconfig", ward.cluster.kubeconfig()).succeeds();
         ward.is_sound("2026.11.0");
@@ -159,10 +167,15 @@ fn at_every_step(disk: Option<Disk>, well: &[Blow], sick: &[Blow]) {
     ward.again(&second, 0);
     for (line, blow) in (1..MANY).flat_map(|line| sick.iter().map(move |blow| (line, *blow))) {
         let Some(step) = ward.struck_at(&third, line, blow) else { break };
-        let after = ward.stands();
+        let after = stands(&ward.site, PREVIOUS);
         ward.again(&third, 22);
         ward.is_sound("2026.11.1");
-        table.push(format!("{:<28} {:<10} {after:<26} {}", format!("{blow} {step}"), "sick", ward.stands()));
+        table.push(format!(
+            "{:<28} {:<10} {after:<26} {}",
+            format!("{blow} {step}"),
+            "sick",
+            stands(&ward.site, PREVIOUS)
+        ));
     }
     // Not `println!`: the harness shows that only for tests that fail.
     let _ = writeln!(std::io::stderr().lock(), "{}", table.join("\n"));
