@@ -27,27 +27,27 @@ fn decide(mood: u8, review: &Review) -> Verdict {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_that_rejects_is_repeated_and_the_next_run_finishes() {
     let mut bench = Bench::new().await;
-    kubectl(&["create", "namespace", "hooked"]).unwrap();
+    kubectl(&["create", "namespace", "webhooked"]).unwrap();
     let (folder, mood) = (tempfile::tempdir().unwrap(), Arc::new(AtomicU8::new(DENIES)));
     let ours = Arc::clone(&mood);
     let webhook = Webhook::start(folder.path(), move |review| decide(ours.load(Ordering::SeqCst), review));
-    kubectl_with(&["create"], &webhook.configuration("hooked", "hooked")).unwrap();
-    let trial = || kubectl(&["create", "configmap", "b", "-n", "hooked", "--dry-run=server"]);
+    kubectl_with(&["create"], &webhook.configuration("webhooked", "webhooked")).unwrap();
+    let trial = || kubectl(&["create", "configmap", "b", "-n", "webhooked", "--dry-run=server"]);
     // The server takes a moment to obey what it was told.
     until(|| trial().is_err());
-    let desired = release("hooked", ["a", "b", "c"].map(config_map).to_vec());
+    let desired = release("webhooked", ["a", "b", "c"].map(config_map).to_vec());
 
-    let said = ["ConfigMap hooked/b: ", "no maps called b, says the site"];
+    let said = ["ConfigMap webhooked/b: ", "no maps called b, says the site"];
     refused(bench.apply(&desired).await.unwrap_err(), "apply-refused", &said);
-    assert_eq!(live("cm a -n hooked"), None);
+    assert_eq!(live("cm a -n webhooked"), None);
 
     mood.store(IS_SILENT, Ordering::SeqCst);
     refused(
         bench.apply(&desired).await.unwrap_err(),
         "apply-refused",
-        &["ConfigMap hooked/b: ", "failed calling webhook"],
+        &["ConfigMap webhooked/b: ", "failed calling webhook"],
     );
-    assert_eq!(live("cm a -n hooked"), None);
+    assert_eq!(live("cm a -n webhooked"), None);
 
     // It passes the trial and not the write: what came before is there, and known.
     mood.store(DENIES_WRITES, Ordering::SeqCst);
@@ -55,7 +55,11 @@ async fn a_webhook_that_rejects_is_repeated_and_the_next_run_finishes() {
     assert_eq!(stopped.failure.code().name, "apply-refused", "{}", stopped.failure);
     assert!(stopped.failure.to_string().contains("not today, says the site"), "{}", stopped.failure);
     assert_eq!(stopped.changes.counts().created, 1, "{:?}", changed(&stopped.changes));
-    assert!(live("cm a -n hooked").is_some() && live("cm b -n hooked").is_none() && live("cm c -n hooked").is_none());
+    assert!(
+        live("cm a -n webhooked").is_some()
+            && live("cm b -n webhooked").is_none()
+            && live("cm c -n webhooked").is_none()
+    );
 
     mood.store(AGREES, Ordering::SeqCst);
     let changes = bench.apply(&desired).await.unwrap();
