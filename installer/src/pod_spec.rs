@@ -24,7 +24,14 @@ pub fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
 
 /// Every image that a pod needs on its node: of its containers, and of volumes that are images.
 pub fn images(pod: &Value) -> impl Iterator<Item = &str> {
+    named_images(pod).map(|(_, _, image)| image)
+}
+
+/// The same, each with what names it: whether a container or a volume, and its name there.
+pub fn named_images(pod: &Value) -> impl Iterator<Item = (&'static str, &str, &str)> {
     let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
-    let mounted = volumes.filter_map(|volume| volume.pointer("/image/reference").and_then(Value::as_str));
-    containers(pod).filter_map(|container| container["image"].as_str()).chain(mounted)
+    let mounted = volumes.map(|one| ("volume", &one["name"], one.pointer("/image/reference")));
+    let run = containers(pod).map(|one| ("container", &one["name"], one.get("image")));
+    run.chain(mounted)
+        .filter_map(|(place, name, image)| Some((place, name.as_str().unwrap_or_default(), image?.as_str()?)))
 }

@@ -1,4 +1,4 @@
-//! An admission webhook over TLS that decides as a test says: allows, denies, or never answers.
+//! An admission webhook over TLS that decides as a test says: allows, changes, denies, or never answers.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -21,6 +21,8 @@ use crate::images::run;
 pub struct Review {
     /// The object's name.
     pub name: String,
+    /// Its kind.
+    pub kind: String,
     /// Whether nothing will be written.
     pub dry_run: bool,
 }
@@ -29,6 +31,8 @@ pub struct Review {
 pub enum Verdict {
     /// Go ahead.
     Allow,
+    /// Go ahead, with this JSON patch. Only a mutating webhook may say so.
+    Patch(Value),
     /// No, for this reason.
     Deny(&'static str),
     /// Nothing, until the API server has given up.
@@ -72,12 +76,19 @@ impl Webhook {
         Self { address, certificate: fs::read_to_string(certificate).expect("just made") }
     }
 
-    /// The configuration that has it asked before these are created in namespaces with this label's value, for a second.
-    pub fn configuration(&self, name: &str, namespace: &str) -> Value {
-        let rules =
-            json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]);
-        json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-            "metadata": {"name": name}, "webhooks": [{
+    /// The configuration that has it asked, for a second, before config maps are created in this namespace.
+    pub fn validating(&self, name: &str, namespace: &str) -> Value {
+        self.configuration("ValidatingWebhookConfiguration", name, namespace, &["CREATE"], &["configmaps"])
+    }
+
+    /// The configuration that lets it change, within a second, what is created or updated in this namespace.
+    pub fn mutating(&self, name: &str, namespace: &str, resources: &[&str]) -> Value {
+        self.configuration("MutatingWebhookConfiguration", name, namespace, &["CREATE", "UPDATE"], resources)
+    }
+
+    fn configuration(&self, kind: &str, name: &str, namespace: &str, operations: &[&str], resources: &[&str]) -> Value {
+        let rules = json!([{"apiGroups": ["", "apps"], "apiVersions": ["v1"], "operations": operations, "resources": resources}]);
+        json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": name}, "webhooks": [{
                 "name": format!("{name}.example.org"), "sideEffects": "None", "admissionReviewVersions": ["v1"],
                 "timeoutSeconds": 1, "failurePolicy": "Fail", "rules": rules,
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
@@ -100,9 +111,14 @@ fn answer(client: TcpStream, config: Arc<ServerConfig>, rule: &dyn Fn(&Review) -
     client.read_exact(&mut body)?;
     let request = serde_json::from_slice::<Value>(&body)?["request"].take();
     let name = request["name"].as_str().unwrap_or_default().to_owned();
-    let verdict = rule(&Review { name, dry_run: request["dryRun"] == true });
+    let kind = request["kind"]["kind"].as_str().unwrap_or_default().to_owned();
+    let verdict = rule(&Review { name, kind, dry_run: request["dryRun"] == true });
     let response = match verdict {
         Verdict::Allow => json!({"uid": request["uid"], "allowed": true}),
+        Verdict::Patch(patch) => {
+            let patch = STANDARD.encode(patch.to_string());
+            json!({"uid": request["uid"], "allowed": true, "patchType": "JSONPatch", "patch": patch})
+        }
         Verdict::Deny(why) => json!({"uid": request["uid"], "allowed": false, "status": {"code": 403, "message": why}}),
         Verdict::Silence => return std::io::copy(&mut client, &mut std::io::sink()).map(drop),
     };

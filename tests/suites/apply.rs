@@ -34,6 +34,8 @@ mod lifecycle;
 mod plan;
 #[path = "apply/recreating.rs"]
 mod recreating;
+#[path = "apply/rewriting.rs"]
+mod rewriting;
 #[path = "apply/secrets.rs"]
 mod secrets;
 #[path = "apply/webhooks.rs"]

@@ -85,6 +85,8 @@ codes! {
     CLUSTER_TOO_OLD = "cluster-too-old" => Cluster;
     /// Pods of the release would come to nodes that their images are not for.
     NODE_PLATFORM = "node-platform" => Cluster;
+    /// Admission of the cluster would exchange an image of the release.
+    IMAGE_REWRITTEN = "image-rewritten" => Cluster;
     /// A node cannot pull an image of the release.
     NODE_CANNOT_PULL = "node-cannot-pull" => Cluster;
     /// An object of the release cannot be applied by anybody.

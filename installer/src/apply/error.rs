@@ -87,6 +87,12 @@ pub enum ApplyError {
         /// The workloads, and what does not fit.
         objects: Vec<Refusal>,
     },
+    /// Admission of the cluster would exchange images of the release.
+    #[error("the cluster would run other images than the release's: {}", list(.objects))]
+    ImageRewritten {
+        /// The workloads, and what becomes of their images.
+        objects: Vec<Refusal>,
+    },
     /// An update would interrupt the service, and the site does not allow that.
     #[error("an update would interrupt what runs: {}", list(.objects))]
     Downtime {
@@ -238,6 +244,7 @@ impl Coded for ApplyError {
             ApplyError::Unreachable { .. } => codes::CLUSTER_UNREACHABLE,
             ApplyError::NotAdmitted { .. } | ApplyError::RightsMissing { .. } => codes::CLUSTER_FORBIDDEN,
             ApplyError::NodePlatform { .. } => codes::NODE_PLATFORM,
+            ApplyError::ImageRewritten { .. } => codes::IMAGE_REWRITTEN,
             ApplyError::NodePull { .. } => codes::NODE_CANNOT_PULL,
             ApplyError::Downtime { .. } | ApplyError::PullNotAsked { .. } => codes::DOWNTIME,
             ApplyError::TooOld { .. } => codes::CLUSTER_TOO_OLD,
@@ -273,6 +280,9 @@ impl Coded for ApplyError {
             }
             ApplyError::NodePlatform { .. } => {
                 "build the release for these platforms too (images.platforms in release.yaml), or select nodes that fit"
+            }
+            ApplyError::ImageRewritten { .. } => {
+                "an admission webhook or policy of the cluster does this (`kubectl get mutatingwebhookconfigurations`); exempt these namespaces from it, or have it keep the digest; nothing was applied"
             }
             ApplyError::Downtime { .. } => {
                 "mend the manifests and build the release again, or install without require-zero-downtime"

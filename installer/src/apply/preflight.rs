@@ -17,8 +17,9 @@ use super::refusal::{self, Refused};
 use super::scaling::with_live_replicas;
 use super::tracking::Tracker;
 use super::verbs::How;
-use super::{ApplyError, Cluster, Direction, MANAGER, drift, fields, inherit, recreate, tracking};
+use super::{ApplyError, Cluster, Direction, MANAGER, drift, fields, inherit, recreate, rewritten, tracking};
 use crate::handoff::{Event, GroupKind, ObjectDiff, ObjectKey, OnEvent, Owner, Policy};
+use crate::pod_spec;
 
 /// How many objects are asked about at once.
 const AT_ONCE: usize = 6;
@@ -87,6 +88,7 @@ struct Findings {
     conflicts: Vec<Conflict>,
     immutable: Vec<Refusal>,
     refused: Vec<Refusal>,
+    rewritten: Vec<Refusal>,
 }
 
 /// Why one object may not be applied.
@@ -94,6 +96,8 @@ struct Findings {
 pub(crate) enum Objection {
     Tracked(Tracked),
     Refused(Refused),
+    /// Its images would be others.
+    Rewritten(Refusal),
     Call(CallError),
 }
 
@@ -187,6 +191,9 @@ impl Check<'_> {
             }
             (answer, _) => answer?,
         };
+        if let Some(reason) = self.exchanged(member, &answer) {
+            return Err(Objection::Rewritten(Refusal { key: member.key.clone(), reason }));
+        }
         let Some(live) = live else { return Ok(Verdict::Create) };
         let inherits = inherit::inherited(&live, adopt).is_some();
         if trackers.is_empty() && !inherits && !drift::differs(&live, &answer, MANAGER) {
@@ -214,6 +221,14 @@ impl Check<'_> {
             }
             answer => Ok((answer?, force)),
         }
+    }
+
+    /// The images that the server would exchange in an object. On the way back nothing is asked: those ran before.
+    fn exchanged(&self, member: &Member, answer: &Value) -> Option<String> {
+        let is_asked = self.direction == Direction::Forward;
+        let asked = pod_spec::pod_of(&member.key, &member.object).filter(|_| is_asked)?;
+        let answered = pod_spec::pod_of(&member.key, answer)?;
+        rewritten::exchanged(&rewritten::between(asked, answered))
     }
 
     /// What becomes of an object that cannot be changed to what is desired: made anew, where that is allowed.
@@ -273,6 +288,7 @@ impl Findings {
             Objection::Refused(Refused::Conflict(more)) => self.conflicts.extend(more),
             Objection::Refused(Refused::Immutable(one)) => self.immutable.push(one),
             Objection::Refused(Refused::Other(one)) => self.refused.push(one),
+            Objection::Rewritten(one) => self.rewritten.push(one),
             Objection::Call(error) => return Err(error),
         }
         Ok(())
@@ -285,6 +301,9 @@ impl Findings {
         }
         if !self.refused.is_empty() {
             return Err(ApplyError::Refused { refusals: self.refused });
+        }
+        if !self.rewritten.is_empty() {
+            return Err(ApplyError::ImageRewritten { objects: self.rewritten });
         }
         if !self.immutable.is_empty() {
             return Err(ApplyError::Immutable { objects: self.immutable });

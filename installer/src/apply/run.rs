@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use consign_format::error::Failure;
+use tokio::time::Instant;
 
 use super::api_table::ApiTable;
 use super::applyset::{self, Scope};
@@ -12,6 +13,7 @@ use super::hook_ends::Ran;
 use super::inventory::{self, Inventory, Kept};
 use super::members::{self, Member, Members};
 use super::preflight::{Check, Verdict};
+use super::running::Running;
 use super::scaling;
 use super::secrets::{self, Secrets};
 use super::stages::Work;
@@ -203,11 +205,18 @@ pub(super) async fn await_healthy(
     direction: Direction,
     on: &mut OnEvent<'_>,
 ) -> Result<HealthReport, ApplyError> {
+    let deadline = Instant::now() + timeout;
     let api = ApiTable::discover(&direct.cluster).await?;
     let set_id = applyset::id(&applyset::parent_key(direct.cluster.home(), &desired.product));
     let mut members = members::read(desired, &api, &set_id)?;
     tenant::confine(&direct.cluster, desired, &mut members)?;
     let ran = Ran::read(&direct.cluster, &api, &desired.product, &members.list).await?;
     members.list.retain(|member| !member.is_hook || (direction == Direction::Forward && !ran.has(member)));
-    Wait { cluster: &direct.cluster, api: &api }.until_healthy(&members.list, timeout, on).await
+    let mut report = Wait { cluster: &direct.cluster, api: &api }.until_healthy(&members.list, timeout, on).await?;
+    // What went back ran before, whatever it was.
+    if report.is_healthy() && direction == Direction::Forward {
+        let running = Running { cluster: &direct.cluster, api: &api };
+        report.unhealthy = running.exchanged(&members.list, deadline, on).await?;
+    }
+    Ok(report)
 }

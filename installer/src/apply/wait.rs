@@ -216,7 +216,7 @@ fn healthy(members: &[Member]) -> HealthReport {
 }
 
 /// A server that says "no" to us will say it again; one that is not there may come back.
-fn is_final(error: &CallError) -> bool {
+pub(super) fn is_final(error: &CallError) -> bool {
     matches!(error, CallError::Said(status) if matches!(status.code, 400..=428))
 }
 

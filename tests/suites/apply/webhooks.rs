@@ -31,7 +31,7 @@ async fn a_webhook_that_rejects_is_repeated_and_the_next_run_finishes() {
     let (folder, mood) = (tempfile::tempdir().unwrap(), Arc::new(AtomicU8::new(DENIES)));
     let ours = Arc::clone(&mood);
     let webhook = Webhook::start(folder.path(), move |review| decide(ours.load(Ordering::SeqCst), review));
-    kubectl_with(&["create"], &webhook.configuration("webhooked", "webhooked")).unwrap();
+    kubectl_with(&["create"], &webhook.validating("webhooked", "webhooked")).unwrap();
     let trial = || kubectl(&["create", "configmap", "b", "-n", "webhooked", "--dry-run=server"]);
     // The server takes a moment to obey what it was told.
     until(|| trial().is_err());

@@ -27,6 +27,7 @@ fn every_error() -> Vec<ApplyError> {
         ApplyError::NodePlatform {
             objects: refusal("its images are for linux/amd64, and it may come to nodes of linux/arm64"),
         },
+        ApplyError::ImageRewritten { objects: refusal("viewer:1@sha256:aa becomes mirror.site/viewer:1") },
         ApplyError::Downtime { objects: refusal("lacks a second replica, a readinessProbe of app") },
         ApplyError::NodePull {
             images: vec![NotPulled {
