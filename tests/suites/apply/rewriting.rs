@@ -100,7 +100,7 @@ async fn in_a_namespace_that_comes_with_the_release_the_pods_that_run_tell() {
     let report = bench.healthy(&desired, LONG).await;
     let says = format!("runs other images than the release's: {PINNED} becomes mirror.example/web:1");
     let reasons = report.reasons();
-    assert!(reasons.len() == 1 && reasons[0].starts_with("Deployment.apps exchangedlate/web: pod web-"), "{reasons:?}");
+    assert!(reasons.len() == 1 && reasons[0].starts_with("Deployment exchangedlate/web: pod web-"), "{reasons:?}");
     assert!(reasons[0].contains(&says) && report.unhealthy[0].failed, "{reasons:?}");
 
     // The webhook mended, pods made anew are the release's.
