@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use consign_format::Digest;
+use consign_format::depends::Unmet;
 use consign_format::error::{Code, Coded, Failure, codes};
 use consign_format::release::{OnFailure, Provenance, SecretRule};
 use serde_json::Value;
 
 use crate::config::Config;
+use crate::depends;
 use crate::discover::{self, Found};
 use crate::normalise::normalise;
 use crate::object::{Object, ObjectRef};
@@ -51,6 +53,9 @@ pub enum DesiredError {
         /// The first object that makes it so.
         object: ObjectRef,
     },
+    /// An object depends on what the release does not hold, or on itself.
+    #[error("object {0}")]
+    Depends(#[from] Unmet),
     /// A packaged chart cannot be read.
     #[error("{path} cannot be read")]
     Chart {
@@ -65,16 +70,24 @@ impl Coded for DesiredError {
     fn code(&self) -> Code {
         match self {
             DesiredError::Undecided { .. } => codes::ROLLOUT_UNDECIDED,
+            DesiredError::Depends(_) => codes::OBJECT_INVALID,
             DesiredError::Chart { .. } => codes::IO,
         }
     }
 
     fn hint(&self) -> Option<String> {
-        matches!(self, DesiredError::Undecided { .. }).then(|| {
-            "write `rollout: {onFailure: rollback}` if the previous version can run on the new one's data, else \
-             `{onFailure: halt}`"
-                .to_owned()
-        })
+        let hint = match self {
+            DesiredError::Undecided { .. } => {
+                "write `rollout: {onFailure: rollback}` if the previous version can run on the new one's data, else \
+                 `{onFailure: halt}`"
+            }
+            DesiredError::Depends(_) => {
+                "correct its annotation config.kubernetes.io/depends-on; it may name objects of this release and \
+                 Secrets that the site makes"
+            }
+            DesiredError::Chart { .. } => return None,
+        };
+        Some(hint.to_owned())
     }
 }
 
@@ -92,6 +105,7 @@ pub fn make(config: &Config, base: &Path, environment: &Environment) -> Result<D
     let rendered = render(&checkout, &config.file.render, &target, environment)?;
     let objects = normalise(rendered.objects, namespace)?;
     let settled = secrets::settle(objects, &config.file.secrets, namespace)?;
+    depends::check(&settled.objects, &settled.rules).map_err(DesiredError::from)?;
     let found = discover::discover(&settled.objects, &config.fields)?;
     let on_failure = on_failure(config, &settled.objects)?;
     let charts = charts(config, &checkout)?;

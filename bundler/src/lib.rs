@@ -15,6 +15,7 @@ pub mod cli;
 pub mod collect;
 pub mod config;
 pub mod demo;
+pub mod depends;
 pub mod desired;
 pub mod detect;
 pub mod development;

@@ -8,6 +8,7 @@
 pub mod archive;
 pub mod canonical;
 pub mod carriage;
+pub mod depends;
 pub mod descriptor;
 pub mod digest;
 pub mod enrolment;

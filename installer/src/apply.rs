@@ -16,6 +16,7 @@ pub mod api_table;
 pub mod applyset;
 mod between;
 pub mod cluster;
+mod depends;
 mod downtime;
 pub mod drift;
 pub mod error;

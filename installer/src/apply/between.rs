@@ -77,16 +77,19 @@ impl Work<'_> {
     }
 
     /// A batch must be healthy before the next one starts. Hooks that ran and are gone are not missed.
-    pub(super) async fn wave(
+    pub(super) async fn healthy(
         &self,
-        range: Range<usize>,
+        members: Vec<usize>,
         timeout: Duration,
         changes: &mut ChangeSet,
         on: &mut OnEvent<'_>,
     ) -> Result<(), ApplyError> {
         let wait = Wait { cluster: self.prepared.cluster, api: &self.prepared.api };
-        let batch = range.filter(|index| self.prepared.verdicts[*index] != Verdict::Ran);
-        let batch: Vec<Member> = batch.map(|index| self.prepared.members.list[index].clone()).collect();
+        let waited = members.into_iter().filter(|index| self.prepared.verdicts[*index] != Verdict::Ran);
+        let batch: Vec<Member> = waited.map(|index| self.prepared.members.list[index].clone()).collect();
+        if batch.is_empty() {
+            return Ok(());
+        }
         let report = wait.until_healthy(&batch, timeout, on).await?;
         if report.is_healthy() {
             return Ok(());

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::ApplyError;
 use super::api_table::{ApiTable, Served};
 use super::applyset::PART_OF;
 use super::hooks::{self, Hook};
 use super::stage::Position;
-use crate::handoff::{Desired, ObjectKey};
+use super::{ApplyError, depends, secrets};
+use crate::handoff::{Desired, GroupKind, ObjectKey};
 
 /// One object of the release, ready to be applied.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +34,8 @@ pub struct Member {
 pub struct Members {
     /// Ordered by stage, wave, kind, namespace and name.
     pub list: Vec<Member>,
+    /// Those that others depend on: they must be healthy before those.
+    pub awaited: BTreeSet<ObjectKey>,
     /// Objects that are no members, and why: hooks that `direct` never runs.
     pub skipped: Vec<(ObjectKey, String)>,
 }
@@ -75,6 +77,10 @@ pub fn read(desired: &Desired, api: &ApiTable, set_id: &str) -> Result<Members, 
         let missing = missing.into_iter().map(|((version, kind), key)| format!("{version} {kind} ({key})")).collect();
         return Err(ApplyError::ApiMissing { missing });
     }
+    let skipped = members.skipped.iter().map(|(key, _)| key);
+    let standing = secrets_and_namespace(desired);
+    let standing = standing.iter().chain(skipped).map(depends::id).collect();
+    members.awaited = depends::arrange(&mut members.list, &standing)?;
     members.list.sort_by(|a, b| (a.position, &a.key).cmp(&(b.position, &b.key)));
     Ok(members)
 }
@@ -91,7 +97,14 @@ impl Members {
     }
 }
 
-fn invalid(object: impl ToString, problem: impl Into<String>) -> ApplyError {
+/// What stands before all members: Secrets that the site makes, and the namespace that it makes where nobody brings it.
+fn secrets_and_namespace(desired: &Desired) -> Vec<ObjectKey> {
+    let namespace = desired.namespace.iter().map(|name| ObjectKey::new(GroupKind::new("", "Namespace"), "", name));
+    desired.secrets.iter().map(secrets::key).chain(namespace).collect()
+}
+
+/// What is said of an object that nobody could apply.
+pub(super) fn invalid(object: impl ToString, problem: impl Into<String>) -> ApplyError {
     ApplyError::ObjectInvalid { object: object.to_string(), problem: problem.into() }
 }
 

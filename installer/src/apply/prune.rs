@@ -4,9 +4,11 @@
 
 use std::collections::BTreeSet;
 
+use consign_format::depends::ObjectId;
 use serde_json::Value;
 
 use super::Direction;
+use super::depends;
 use super::hooks::{self, Hook};
 use super::stage::Position;
 use crate::handoff::{GroupKind, ObjectKey};
@@ -19,6 +21,8 @@ pub(crate) struct Leftover {
     /// Why it stays; `None` where it goes.
     pub(crate) kept: Option<String>,
     position: Position,
+    /// What it depended on.
+    needs: Vec<ObjectId>,
 }
 
 /// Kinds that hold state, or whose removal takes everything in them along.
@@ -65,11 +69,18 @@ pub(crate) fn decide(
     };
     let kept = opted_out(metadata).or_else(|| kept_for_state(kind, allow_prune)).or_else(left_by_failure);
     let position = Position::of(kind, &serde_json::json!({"metadata": {"annotations": metadata["annotations"]}}));
-    Some(Leftover { key, uid, kept, position })
+    let needs = depends::named(&metadata["annotations"]).unwrap_or_default();
+    Some(Leftover { key, uid, kept, position, needs })
 }
 
 /// Puts what goes in the reverse of the order in which it came.
 pub(crate) fn in_order(mut leftovers: Vec<Leftover>) -> Vec<Leftover> {
+    let mut places: Vec<_> =
+        leftovers.iter_mut().map(|one| (depends::id(&one.key), std::mem::take(&mut one.needs), one.position)).collect();
+    depends::arrange_live(&mut places);
+    for (leftover, (_, _, position)) in leftovers.iter_mut().zip(places) {
+        leftover.position = position;
+    }
     leftovers.sort_by(|a, b| (b.position, &b.key).cmp(&(a.position, &a.key)));
     leftovers
 }

@@ -65,7 +65,7 @@ const EARLY: [&str; 13] = [
 const LATE: [&str; 3] = ["PodDisruptionBudget", "Ingress", "APIService"];
 const WORKLOADS: [&str; 6] = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Pod", "Job"];
 
-/// Where an object comes in the order: stage, phase, sync wave, rank of its kind.
+/// Where an object comes in the order: stage, phase, sync wave, depth of its dependencies, rank of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The stage.
@@ -74,6 +74,8 @@ pub struct Position {
     pub phase: Phase,
     /// `argocd.argoproj.io/sync-wave`, or the weight of a hook; 0 where absent.
     pub wave: i64,
+    /// How many others of its wave must stand before it, one after the other.
+    pub depth: usize,
     /// The rank of the kind.
     pub rank: usize,
 }
@@ -87,12 +89,27 @@ impl Position {
             (Stage::Workloads, Hook::Runs(phase)) => (Stage::Workloads, phase),
             (stage, _) => (stage, Phase::With),
         };
-        Position { stage, phase, wave: hooks::wave(annotations), rank: rank(kind) }
+        Position { stage, phase, wave: hooks::wave(annotations), depth: 0, rank: rank(kind) }
     }
 
     /// Tells whether two objects belong to the same batch.
     pub fn goes_with(&self, other: &Position) -> bool {
+        self.is_in_wave_of(other) && self.depth == other.depth
+    }
+
+    /// Tells whether two objects belong to the same wave.
+    pub fn is_in_wave_of(&self, other: &Position) -> bool {
         (self.stage, self.phase, self.wave) == (other.stage, other.phase, other.wave)
+    }
+
+    /// This place, or the first one behind that of what it needs, where that is further on. The stage stays.
+    #[must_use]
+    pub fn behind(self, needed: Position) -> Position {
+        let here = (self.stage, self.phase, self.wave, self.depth);
+        if here > (needed.stage, needed.phase, needed.wave, needed.depth) || needed.stage != self.stage {
+            return self;
+        }
+        Position { phase: needed.phase, wave: needed.wave, depth: needed.depth + 1, ..self }
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::api_table::Served;
 use super::cluster::CallError;
-use super::members::Member;
+use super::members::{Member, Members};
 use super::preflight::{self, Change, Check, Verdict};
 use super::run::{Prepared, RAN_BEFORE};
 use super::secrets::Secrets;
@@ -53,7 +53,7 @@ impl Work<'_> {
     /// Between two batches it asks whether it may go on.
     pub(super) async fn stages(&mut self, changes: &mut ChangeSet, on: &mut OnEvent<'_>) -> Result<(), Failure> {
         let sizes: Vec<usize> = self.prepared.members.batches().map(<[Member]>::len).collect();
-        let (mut start, mut phase) = (0, 0);
+        let (mut start, mut wave, mut phase) = (0, 0, 0);
         for size in sizes {
             let range = start..start + size;
             if start > 0 {
@@ -70,8 +70,17 @@ impl Work<'_> {
             if position.stage == Stage::Definitions {
                 self.gate(range, wrote, on).await?;
             } else if let Some(timeout) = self.order.policy.wave_timeout {
-                if next.is_some_and(|next| next.stage == position.stage) || self.has_passing_hooks(range.clone()) {
-                    self.wave(range.clone(), timeout, changes, on).await?;
+                let is_last = next.is_none_or(|next| !next.is_in_wave_of(&position));
+                let whole = wave..range.end;
+                let goes_on = next.is_some_and(|next| next.stage == position.stage);
+                let waited = if is_last && (goes_on || self.has_passing_hooks(whole.clone())) {
+                    whole.collect()
+                } else {
+                    self.awaited(range.clone())
+                };
+                self.healthy(waited, timeout, changes, on).await?;
+                if is_last {
+                    wave = range.end;
                 }
                 if next.is_none_or(|next| (next.stage, next.phase) != (position.stage, position.phase)) {
                     self.end_hooks(phase..range.end, changes, on).await?;
@@ -80,6 +89,12 @@ impl Work<'_> {
             }
         }
         Ok(self.make_secrets(changes, on).await?)
+    }
+
+    /// Those of a batch that others depend on.
+    fn awaited(&self, range: Range<usize>) -> Vec<usize> {
+        let Members { list, awaited, .. } = &self.prepared.members;
+        range.filter(|index| awaited.contains(&list[*index].key)).collect()
     }
 
     /// Generated Secrets stand before the first workload, and after the namespaces that they live in.
