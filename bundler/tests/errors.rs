@@ -67,6 +67,10 @@ type Case = (&'static str, fn(&Project), &'static [&'static str]);
 
 const BUILD: &[&str] = &["build"];
 const OBJECT: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+const DEPENDS: &str = "apiVersion: v1
+kind: ConfigMap
+metadata: {name: a, annotations: {config.kubernetes.io/depends-on: apps/namespaces/other/Deployment/db}}
+";
 
 const CASES: &[Case] = &[
     ("no release.yaml", |p| fs::remove_file(p.path().join("release.yaml")).unwrap(), BUILD),
@@ -85,6 +89,7 @@ const CASES: &[Case] = &[
     ("YAML that is none", |p| p.with("deploy/x.yaml", "a: [b\n"), BUILD),
     ("an object without kind", |p| p.with("deploy/x.yaml", "apiVersion: v1\nmetadata: {name: a}\n"), BUILD),
     ("an object without name", |p| p.with("deploy/x.yaml", "apiVersion: v1\nkind: ConfigMap\n"), BUILD),
+    ("depends on what is not there", |p| p.with("deploy/x.yaml", DEPENDS), BUILD),
     ("an object twice", |p| p.with("deploy/x.yaml", &format!("{OBJECT}---\n{OBJECT}")), BUILD),
     ("no namespace", |p| p.edit("release.yaml", "namespace: demo\n", ""), BUILD),
     (

@@ -16,6 +16,8 @@ mod adopting;
 mod bench;
 #[path = "apply/between.rs"]
 mod between;
+#[path = "apply/depending.rs"]
+mod depending;
 #[path = "apply/faults.rs"]
 mod faults;
 #[path = "apply/fitness.rs"]

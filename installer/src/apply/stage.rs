@@ -184,6 +184,16 @@ mod tests {
     }
 
     #[test]
+    fn behind_what_is_needed_is_the_next_place_of_the_same_stage() {
+        let (map, web) = (position("", "ConfigMap", None), position("apps", "Deployment", Some("5")));
+        let behind = map.behind(web);
+        assert!(behind > web && behind.is_in_wave_of(&web) && !behind.goes_with(&web), "{behind:?}");
+        assert_eq!(behind.behind(map), behind, "it is behind already");
+        let namespace = position("", "Namespace", Some("9"));
+        assert_eq!(map.behind(namespace), map, "stages are in order by themselves");
+    }
+
+    #[test]
     fn a_custom_kind_with_a_known_name_is_still_custom() {
         assert!(position("serving.knative.dev", "Service", None) > position("apps", "Deployment", None));
         assert_eq!(Stage::of(&GroupKind::new("example.dev", "ViewerClass")), Stage::Workloads);
