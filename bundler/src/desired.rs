@@ -55,7 +55,7 @@ pub enum DesiredError {
     },
     /// An object depends on what the release does not hold, or on itself.
     #[error("object {0}")]
-    Depends(#[from] Unmet),
+    Depends(Unmet),
     /// A packaged chart cannot be read.
     #[error("{path} cannot be read")]
     Chart {
@@ -105,7 +105,7 @@ pub fn make(config: &Config, base: &Path, environment: &Environment) -> Result<D
     let rendered = render(&checkout, &config.file.render, &target, environment)?;
     let objects = normalise(rendered.objects, namespace)?;
     let settled = secrets::settle(objects, &config.file.secrets, namespace)?;
-    depends::check(&settled.objects, &settled.rules).map_err(DesiredError::from)?;
+    depends::check(&settled.objects, &settled.rules).map_err(DesiredError::Depends)?;
     let found = discover::discover(&settled.objects, &config.fields)?;
     let on_failure = on_failure(config, &settled.objects)?;
     let charts = charts(config, &checkout)?;
