@@ -282,7 +282,7 @@ impl Coded for ApplyError {
                 "build the release for these platforms too (images.platforms in release.yaml), or select nodes that fit"
             }
             ApplyError::ImageRewritten { .. } => {
-                "an admission webhook or policy of the cluster does this (`kubectl get mutatingwebhookconfigurations`); exempt these namespaces from it, or have it keep the digest; nothing was applied"
+                "an admission webhook or policy of the cluster does this (`kubectl get mutatingwebhookconfigurations`); exempt these namespaces from it, or have it keep the digest"
             }
             ApplyError::Downtime { .. } => {
                 "mend the manifests and build the release again, or install without require-zero-downtime"
