@@ -68,7 +68,7 @@ pub fn decrypt(key: &SiteKey, message: &[u8], limit: u64) -> Result<Vec<u8>, Sea
     Ok(plain)
 }
 
-pub(crate) fn encryptor(recipient: &Recipient) -> Result<Encryptor, SealedError> {
+fn encryptor(recipient: &Recipient) -> Result<Encryptor, SealedError> {
     let one = iter::once(&recipient.key as &dyn age::Recipient);
     // There is one recipient and it is no passphrase: the cases that age could refuse.
     Encryptor::with_recipients(one).map_err(|error| SealedError::Io(std::io::Error::other(error.to_string())))
