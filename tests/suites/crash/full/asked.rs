@@ -116,8 +116,11 @@ fn carried_away(what: Short) {
     let there = ward.disk.place().join("carried");
     ward.is_refused(&site, &export(&there), (what, 0));
     assert_eq!(files(&there), Vec::<PathBuf>::new());
+    let picture = ward.disk.place().join("slip.png");
+    site.invoke(["receipts", "show"]).option("--png", &picture).fails("no-room", 16).says("hint: ");
+    assert!(!picture.exists());
     // The disk is full, the stick is not.
-    export(&elsewhere.path().join("receipts")).succeeds();
+    export(&elsewhere.path().join("receipts")).succeeds().says("could not be noted");
     diagnose(&elsewhere.path().join("diagnosis.tar.gz")).succeeds();
     ward.is_done_with_room(&export(&there));
     let whole = files(&there);
