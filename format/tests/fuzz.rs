@@ -16,6 +16,9 @@ use consign_format::archive::header;
 use consign_format::archive::plan::metadata_bundle;
 use consign_format::archive::volumes::{Hint, Shape, check_volume, cut};
 use consign_format::digest::Digest;
+use consign_format::receipt::base32;
+use consign_format::receipt::code::{Draft, Heard};
+use consign_format::receipt::slip::{PREFIX, Slip};
 use consign_format::release::{Restart, Service};
 use consign_format::trust::author::{self, Signers};
 use consign_format::trust::envelope::Envelope;
@@ -108,6 +111,24 @@ fn a_receipt() -> Vec<u8> {
     canonical::to_vec(&receipt).unwrap()
 }
 
+/// What headquarters gets of a receipt by phone and by telephone, each behind the byte that tells [`targets::slip`].
+fn slips() -> [Vec<u8>; 4] {
+    let file = sealed(&a_receipt());
+    let receipt = receipt::verify(&file, &PublicKey::of(targets::key())).unwrap();
+    let text = |slip: &Slip| slip.to_text(targets::key()).unwrap();
+    let cbor = |slip: &Slip| {
+        let mut bytes = base32::decode(text(slip).strip_prefix(PREFIX).unwrap()).unwrap();
+        bytes.truncate(bytes.len() - 64);
+        bytes
+    };
+    let slip = Slip::of(&receipt, &file);
+    let bare = Slip { release: None, root: Some(300), action: receipt::Action::RootChange, ..slip.clone() };
+    // The target has no key for the MAC, and the form asks for none.
+    let code = Draft::of(&receipt).unwrap().text(Digest::of(b"a MAC").as_bytes());
+    let behind = |first: u8, bytes: &[u8]| [&[first], bytes].concat();
+    [behind(0, code.as_bytes()), behind(1, text(&slip).as_bytes()), behind(2, &cbor(&slip)), behind(2, &cbor(&bare))]
+}
+
 /// A release whose file belongs to somebody, and has a service that depends on it.
 fn with_services(parts: &Parts) -> Vec<u8> {
     let mut release = parts.release.clone();
@@ -141,6 +162,7 @@ fn seeds() -> BTreeMap<String, Vec<u8>> {
     let mut frame = (plain.len() as u32).to_le_bytes().to_vec();
     frames::pack(plain.as_slice(), &mut frame).unwrap();
     let statement = sealed(&site_record());
+    let [code, text, signed, root_change] = slips();
     let seeds = [
         ("carriage/members", lines[3].clone().into_bytes()),
         ("envelope/root", parts.roots[0].clone()),
@@ -159,6 +181,10 @@ fn seeds() -> BTreeMap<String, Vec<u8>> {
         ("reference/full", format!("registry.example:5000/a/b_c@{}", Digest::of(b"")).into_bytes()),
         ("release/services", with_services(&parts)),
         ("release/small", parts.release.to_bytes().unwrap()),
+        ("slip/code", code),
+        ("slip/text", text),
+        ("slip/signed", signed),
+        ("slip/root-change", root_change),
         ("state/tar", tar),
         ("state/layer", [&[1], layer.as_slice()].concat()),
         ("statement/record", site_record()),
@@ -196,6 +222,12 @@ fn the_seeds_are_accepted() {
     let lines: Vec<&[u8]> = seeds["metadata/release"].split(|byte| *byte == b'\n').collect();
     targets::vouch(enrolled(), *lines.last_chunk::<5>().unwrap()).unwrap();
     receipt::verify(&seeds["receipt/signed"], &PublicKey::of(targets::key())).unwrap();
+    let text = |seed: &str| String::from_utf8(seeds[seed][1..].to_vec()).unwrap();
+    Heard::read(&text("slip/code")).unwrap();
+    Slip::verify(&text("slip/text"), &PublicKey::of(targets::key())).unwrap();
+    for seed in ["slip/signed", "slip/root-change"] {
+        Slip::verify(&targets::signed(&seeds[seed][1..]), &PublicKey::of(targets::key())).unwrap();
+    }
     enrolled().statement::<SiteRecord>("a record", &sealed(&seeds["statement/record"])).unwrap();
     enrolled().statement::<DowngradeGrant>("a grant", &sealed(&seeds["statement/grant"])).unwrap();
     check_volume(&mut std::io::Cursor::new(&seeds["volume/raw"][1..])).unwrap();

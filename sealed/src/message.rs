@@ -1,6 +1,6 @@
 //! Small messages to one recipient, each an age file of its own.
 
-use std::io::{Read, Write};
+use std::io::{BufWriter, IntoInnerError, Read, Write};
 use std::iter;
 
 use age::{Decryptor, Encryptor};
@@ -18,14 +18,15 @@ pub fn encrypt(recipient: &Recipient, plain: &[u8]) -> Result<Vec<u8>, SealedErr
 }
 
 /// A message that is encrypted while it is written. Without [`Encrypting::finish`] it is none.
-pub struct Encrypting<W: Write>(age::stream::StreamWriter<W>);
+pub struct Encrypting<W: Write>(age::stream::StreamWriter<BufWriter<W>>);
 
 /// Begins a message of any length.
 ///
 /// # Errors
-/// [`SealedError::Io`]: its head cannot be written.
+/// None that the output gives: the head waits for the first of the message, because age hides in words of its own what
+/// the operating system said of a head, such as that the disk is full.
 pub fn encrypting<W: Write>(recipient: &Recipient, out: W) -> Result<Encrypting<W>, SealedError> {
-    Ok(Encrypting(encryptor(recipient)?.wrap_output(out)?))
+    Ok(Encrypting(encryptor(recipient)?.wrap_output(BufWriter::new(out))?))
 }
 
 impl<W: Write> Encrypting<W> {
@@ -34,7 +35,7 @@ impl<W: Write> Encrypting<W> {
     /// # Errors
     /// What that says.
     pub fn finish(self) -> std::io::Result<W> {
-        self.0.finish()
+        self.0.finish()?.into_inner().map_err(IntoInnerError::into_error)
     }
 }
 
@@ -67,7 +68,7 @@ pub fn decrypt(key: &SiteKey, message: &[u8], limit: u64) -> Result<Vec<u8>, Sea
     Ok(plain)
 }
 
-pub(crate) fn encryptor(recipient: &Recipient) -> Result<Encryptor, SealedError> {
+fn encryptor(recipient: &Recipient) -> Result<Encryptor, SealedError> {
     let one = iter::once(&recipient.key as &dyn age::Recipient);
     // There is one recipient and it is no passphrase: the cases that age could refuse.
     Encryptor::with_recipients(one).map_err(|error| SealedError::Io(std::io::Error::other(error.to_string())))
@@ -94,6 +95,25 @@ mod tests {
         assert_eq!(decrypt(&key, &message, 7).unwrap(), b"hunter2");
         assert!(decrypt(&key, &message, 6).is_err());
         assert!(decrypt(&other, &message, 7).is_err());
+    }
+
+    #[test]
+    fn what_the_operating_system_says_of_the_output_is_passed_on() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::StorageFull.into())
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        for length in [0, 1, 1 << 20] {
+            let mut message = encrypting(&SiteKey::generate().recipient(), Full).unwrap();
+            let said = message.write_all(&vec![0; length]).and_then(|()| message.finish().map(drop)).unwrap_err();
+            assert_eq!(said.kind(), std::io::ErrorKind::StorageFull, "{length}: {said}");
+        }
     }
 
     #[test]

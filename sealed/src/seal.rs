@@ -4,17 +4,16 @@
 use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 
-use age::stream::StreamWriter;
 use consign_format::archive::header::{self, BLOCK, END_LENGTH};
 
+use crate::message::{self, Encrypting};
 use crate::{
-    FORMAT_MEMBER, FORMAT_VERSION, HEAD_MEMBER, KEYS_MEMBER, PAYLOAD_MEMBER, Recipient, SealedError, SiteKey, message,
-    slots,
+    FORMAT_MEMBER, FORMAT_VERSION, HEAD_MEMBER, KEYS_MEMBER, PAYLOAD_MEMBER, Recipient, SealedError, SiteKey, slots,
 };
 
 /// An encrypted bundle under way: what is written to it is its payload.
 pub struct Sealing<W: Write> {
-    stream: StreamWriter<W>,
+    stream: Encrypting<W>,
     header_at: u64,
 }
 
@@ -46,12 +45,12 @@ pub fn seal<W: Write + Seek>(
     end(&mut out, KEYS_MEMBER, at)?;
     let to = bundle_key.recipient();
     let at = begin(&mut out)?;
-    let mut stream = message::encryptor(&to)?.wrap_output(&mut out)?;
+    let mut stream = message::encrypting(&to, &mut out)?;
     stream.write_all(head)?;
     stream.finish()?;
     end(&mut out, HEAD_MEMBER, at)?;
     let header_at = begin(&mut out)?;
-    Ok(Sealing { stream: message::encryptor(&to)?.wrap_output(out)?, header_at })
+    Ok(Sealing { stream: message::encrypting(&to, out)?, header_at })
 }
 
 impl<W: Write> Write for Sealing<W> {
@@ -97,4 +96,58 @@ fn end(out: &mut (impl Write + Seek), name: &str, header_at: u64) -> io::Result<
 
 fn zeros(out: &mut impl Write, length: u64) -> io::Result<()> {
     io::copy(&mut io::Read::take(io::repeat(0), length), out).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// A disk with so much room.
+    struct Disk {
+        bytes: Cursor<Vec<u8>>,
+        room: u64,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            let left = self.room.saturating_sub(self.bytes.position()).min(buf.len() as u64) as usize;
+            if left == 0 && !buf.is_empty() {
+                Err(io::ErrorKind::StorageFull.into())
+            } else {
+                self.bytes.write(&buf[..left])
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Seek for Disk {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.bytes.seek(to)
+        }
+    }
+
+    fn sealed_in(room: u64) -> Result<u64, io::Error> {
+        let disk = Disk { bytes: Cursor::new(Vec::new()), room };
+        let recipients = BTreeSet::from([SiteKey::generate().recipient()]);
+        let mut sealing = seal(disk, &recipients, &[7; 3000]).map_err(|error| match error {
+            SealedError::Io(error) => error,
+            other => panic!("{other}"),
+        })?;
+        sealing.write_all(&[7; 5000])?;
+        Ok(sealing.finish()?.bytes.into_inner().len() as u64)
+    }
+
+    #[test]
+    fn a_disk_that_is_full_is_called_that_wherever_it_ends() {
+        let whole = sealed_in(u64::MAX).unwrap();
+        // The lengths of age's headers vary a little.
+        for room in (0..whole - 1024).step_by(61) {
+            assert_eq!(sealed_in(room).unwrap_err().kind(), io::ErrorKind::StorageFull, "{room} of {whole} bytes");
+        }
+    }
 }

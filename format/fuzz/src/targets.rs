@@ -22,9 +22,12 @@ use consign_format::trust::roots::RootChain;
 use consign_format::trust::statement::{DowngradeGrant, SiteRecord};
 use consign_format::{Digest, Limits, Reference, frames, receipt, state};
 
+#[path = "slip.rs"]
+mod slip;
 #[path = "volume.rs"]
 mod volume;
 
+pub use slip::{signed, slip};
 pub use volume::volume;
 
 /// The name of a target and what it does with bytes.
@@ -41,6 +44,7 @@ pub const TARGETS: &[Target] = &[
     ("receipt", receipt),
     ("reference", reference),
     ("release", release),
+    ("slip", slip),
     ("state", state),
     ("statement", statement),
     ("volume", volume),

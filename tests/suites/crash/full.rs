@@ -16,6 +16,8 @@ use serde_json::Value;
 use super::calls;
 use super::steps::stands;
 
+#[path = "full/asked.rs"]
+mod asked;
 #[path = "full/disk.rs"]
 mod disk;
 #[path = "full/standing.rs"]
