@@ -66,11 +66,13 @@ impl Running<'_> {
 }
 
 /// Whether all pods of a healthy workload are of its newest template. Where an update waits for a person or stops at
-/// a partition, older ones run rightly.
+/// a partition, older ones run rightly, and where it makes new pods before the old ones go, for a moment more.
 fn rolled_out(member: &Member) -> bool {
     let spec = &member.object["spec"];
     let kind = &member.key.kind;
-    let waits = spec["updateStrategy"]["type"] == "OnDelete" || !spec["updateStrategy"]["rollingUpdate"].is_null();
+    let (strategy, rolling) = (&spec["updateStrategy"], &spec["updateStrategy"]["rollingUpdate"]);
+    let says = |field: &str| !(rolling[field].is_null() || rolling[field] == 0 || rolling[field] == "0%");
+    let waits = strategy["type"] == "OnDelete" || says("partition") || says("maxSurge");
     kind.is("apps", "Deployment") || ((kind.is("apps", "StatefulSet") || kind.is("apps", "DaemonSet")) && !waits)
 }
 
@@ -143,6 +145,9 @@ mod tests {
             ("Deployment", json!(null), true),
             ("DaemonSet", json!({"type": "RollingUpdate"}), true),
             ("DaemonSet", json!({"type": "OnDelete"}), false),
+            ("DaemonSet", json!({"rollingUpdate": {"maxUnavailable": 1, "maxSurge": "0%"}}), true),
+            ("DaemonSet", json!({"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}), false),
+            ("StatefulSet", json!({"rollingUpdate": {"partition": 0, "maxUnavailable": 1}}), true),
             ("StatefulSet", json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}), false),
             ("Job", json!(null), false),
         ] {

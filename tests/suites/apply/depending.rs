@@ -21,6 +21,11 @@ fn stuck(name: &str) -> Value {
     object
 }
 
+/// What a release asks for: each wave, and what others depend on, healthy within so many seconds.
+fn patient(seconds: u64) -> Policy {
+    Policy { wave_timeout: Some(Duration::from_secs(seconds)), ..Policy::default() }
+}
+
 fn names(changes: &consign_installer::handoff::ChangeSet, action: Action) -> Vec<&str> {
     changes.entries.iter().filter(|one| one.action == action).map(|one| one.key.name.as_str()).collect()
 }
@@ -32,7 +37,6 @@ async fn what_is_needed_is_healthy_first_and_nothing_else_holds_up() {
     let settings = on(config_map("settings"), "apps/namespaces/depending/Deployment/web");
     // A config map comes before deployments by its kind; what it depends on puts it last.
     let with = |db: Value, aside: Value| release("depending", vec![settings.clone(), web.clone(), db, aside]);
-    let patient = |seconds| Policy { wave_timeout: Some(Duration::from_secs(seconds)), ..Policy::default() };
 
     let stopped = bench.apply_with(&with(stuck("db"), stuck("aside")), &patient(3)).await.unwrap_err();
     assert_eq!(stopped.failure.code().name, "unhealthy", "{}", stopped.failure);
@@ -63,7 +67,8 @@ async fn it_orders_across_waves_and_stages() {
             "metadata": {"name": "dependingwaves"}, "webhooks": []}),
         "apps/namespaces/dependingwaves/Deployment/late",
     );
-    let changes = bench.apply(&release("dependingwaves", vec![hook, first, late])).await.unwrap();
+    let desired = release("dependingwaves", vec![hook, first, late]);
+    let changes = bench.apply_with(&desired, &patient(90)).await.unwrap();
     assert_eq!(names(&changes, Action::Created), ["dependingwaves", "late", "first", "dependingwaves"]);
     assert!(live("deploy late -n dependingwaves").unwrap()["status"]["readyReplicas"] == 2);
 }
